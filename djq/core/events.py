@@ -1,0 +1,145 @@
+"""What happened, as values: components hand these to the observer, `djq.signals` has the words."""
+
+from __future__ import annotations
+
+import attrs
+
+from djq.core.lifecycle import Role
+
+
+@attrs.frozen
+class Event:
+    """The root of all events."""
+
+
+@attrs.frozen
+class ClusterStarting(Event):
+    cluster_id: str
+
+
+@attrs.frozen
+class ClusterRunning(Event):
+    cluster_id: str
+
+
+@attrs.frozen
+class ClusterStopping(Event):
+    cluster_id: str
+
+
+@attrs.frozen
+class ClusterStopped(Event):
+    cluster_id: str
+
+
+@attrs.frozen
+class ChildReady(Event):
+    """A child (or the sentinel) can work; `label` is its process name as the manual prints it."""
+
+    role: Role
+    label: str
+    pid: int
+
+
+@attrs.frozen
+class ChildStopped(Event):
+    role: Role
+    label: str
+
+
+@attrs.frozen
+class ProcessesStopping(Event):
+    """The sentinel has begun the stop procedure."""
+
+    label: str
+
+
+@attrs.frozen
+class ChildReplaced(Event):
+    """A child is gone or going, and the next generation was started in its seat."""
+
+    role: Role
+    label: str
+    reason: str
+    recycled: bool
+    """True: on purpose, after `recycle` tasks or over `max_rss`."""
+
+
+@attrs.frozen
+class SpawnFailed(Event):
+    role: Role
+    reason: str
+
+
+@attrs.frozen
+class TaskSaved(Event):
+    """An outcome was kept (or needs no keeping), and the task acknowledged."""
+
+    task_id: str
+    name: str
+    func: str
+    success: bool
+    error: str
+    """The failure's line; empty for a success."""
+    seconds: float
+
+
+@attrs.frozen
+class BatchSaved(Event):
+    """Many outcomes were kept at once; failures among them have a `TaskSaved` each."""
+
+    count: int
+
+
+@attrs.frozen
+class TaskHandedBack(Event):
+    task_id: str
+    name: str
+    func: str
+    reason: str
+
+
+@attrs.frozen
+class TaskUnsaved(Event):
+    """The store cannot keep this outcome as it is; a failure that says so is kept in its place."""
+
+    task_id: str
+    name: str
+    reason: str
+
+
+@attrs.frozen
+class HookFailed(Event):
+    task_id: str
+    name: str
+    hook: str
+    error: str
+    traceback: str
+
+
+@attrs.frozen
+class PackageRefused(Event):
+    """What the broker delivered cannot be opened; it was failed with the broker."""
+
+    receipt: str | None
+    reason: str
+
+
+@attrs.frozen
+class ServiceAway(Event):
+    """A broker or a store does not answer; told once, until it is back."""
+
+    service: str
+    reason: str
+
+
+@attrs.frozen
+class ServiceBack(Event):
+    service: str
+
+
+@attrs.frozen
+class StopCutShort(Event):
+    """A stop ended work before its time, or gave up waiting."""
+
+    reason: str

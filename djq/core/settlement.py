@@ -1,0 +1,99 @@
+"""What becomes of a task: of its return, its worker's death, its overrun, its too many deliveries.
+
+The rules, in one place:
+
+- A success is saved and acknowledged.
+- A failure is an outcome as good as any: saved and acknowledged. With `ack_failures` off it is left
+  to the broker, which presents it again after the lease, until `max_attempts` is reached.
+- A task that overran its time is a failure. It is not run again for that.
+- A task whose worker died is handed back while the broker counts receipts and `max_attempts`
+  allows; otherwise it is a failure that says how the worker died and how often it was tried.
+- A task that arrives with more than `max_attempts` deliveries has killed whole clusters: a failure.
+"""
+
+from __future__ import annotations
+
+import pickle
+import signal
+from datetime import datetime
+
+import attrs
+
+from djq.core.message import Outcome
+from djq.core.protocol import Delivery, Verdict
+
+
+@attrs.frozen(kw_only=True)
+class Policy:
+    """What the settings say about the ends of tasks."""
+
+    receipts: bool
+    """The broker keeps a package until it is acknowledged."""
+
+    ack_failures: bool = True
+    """A failed task counts as delivered."""
+
+    max_attempts: int = 3
+    """Deliveries of one task without an outcome before it is recorded as a failure."""
+
+    timeout: float | None = None
+    """Seconds for one run of a task that says nothing itself. None: no limit."""
+
+
+def failure(line: str, now: datetime, seconds: float = 0.0, traceback: str = "") -> Outcome:
+    """Make the outcome of a task that did not come to a result; `line` is what its reader sees."""
+    return Outcome(False, pickle.dumps(line, 5), traceback, now, seconds)
+
+
+def attempts_allowed(delivery: Delivery, policy: Policy) -> int:
+    return policy.max_attempts if delivery.max_attempts is None else delivery.max_attempts
+
+
+def time_allowed(delivery: Delivery, policy: Policy) -> float | None:
+    """Seconds that this run may take. None: no limit."""
+    return policy.timeout if delivery.timeout is None else delivery.timeout
+
+
+def after_return(delivery: Delivery, outcome: Outcome, policy: Policy) -> Verdict:
+    """What to do with a task that came back from its worker with an outcome, or overran its time."""
+    if outcome.success or policy.ack_failures or not policy.receipts:
+        return Verdict.SAVE
+    if delivery.attempt >= attempts_allowed(delivery, policy):
+        return Verdict.SAVE
+    return Verdict.SAVE_AND_LEAVE
+
+
+def runs_again_after_death(delivery: Delivery, policy: Policy) -> bool:
+    """Whether a task whose worker died is handed back to the broker."""
+    return policy.receipts and delivery.attempt < attempts_allowed(delivery, policy)
+
+
+def death_line(delivery: Delivery, code: int) -> str:
+    """The failure's line for a task whose worker died for good."""
+    return f"WorkerDied: worker died: {describe_exit(code)}, {_attempts(delivery.attempt)}"
+
+
+def timeout_line(seconds: float) -> str:
+    return f"TaskTimedOut: timed out after {seconds:g} s"
+
+
+def refusal_line(delivery: Delivery, policy: Policy) -> str | None:
+    """Why this delivery must not be run any more. None: it may run."""
+    if delivery.attempt <= attempts_allowed(delivery, policy):
+        return None
+    tried = _attempts(delivery.attempt - 1)
+    return f"TooManyAttempts: no outcome after {tried}: each time its cluster was gone before the end"
+
+
+def describe_exit(code: int) -> str:
+    """Say how a process ended: `code` is its exit code, a signal's number being negative."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"signal {-code} ({signal.Signals(-code).name})"
+    except ValueError:
+        return f"signal {-code}"
+
+
+def _attempts(count: int) -> str:
+    return "1 attempt" if count == 1 else f"{count} attempts"

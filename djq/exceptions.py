@@ -1,0 +1,35 @@
+"""The errors of djq: one class for each thing a caller can do something about."""
+
+from __future__ import annotations
+
+
+class DjqError(Exception):
+    """The root of every error that djq raises on purpose."""
+
+
+class ConfigError(DjqError):
+    """A setting has to be changed; the message lists every problem found."""
+
+
+class TaskRefused(DjqError):
+    """This task cannot be queued as it was given; nothing was sent."""
+
+
+class BrokerUnavailable(DjqError):
+    """The broker did not answer; try again later."""
+
+
+class StoreUnavailable(DjqError):
+    """The result store did not answer; nothing was saved, try again later."""
+
+
+class BadPackage(DjqError):
+    """What came from the broker is not a package that this cluster may open."""
+
+
+class IllegalTransition(DjqError):
+    """A state machine was given an event that its state does not allow: a fault of djq."""
+
+
+class StoreRefused(DjqError):
+    """The store can never keep this as it is; nothing was saved."""

@@ -1,0 +1,260 @@
+"""Every port of the engine on one page: what it talks through, and what an author of a part implements.
+
+What only djq implements is a Protocol. `Broker` is a class, since users subclass it (the manual,
+1.3.7): it has the documented verbs, and the engine's own verbs beside them, each with a default in
+terms of the documented ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any, ClassVar, Protocol, Self
+
+import attrs
+
+from djq.core.events import Event
+from djq.core.lifecycle import ChildId
+from djq.core.message import Finished
+
+
+class Clock(Protocol):
+    """Two clocks: `now` for keeping, `monotonic` for measuring."""
+
+    def now(self) -> datetime:
+        """The time of day, aware, UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds since some moment; never goes back."""
+        ...
+
+
+class Ids(Protocol):
+    """Where identity and chance come from."""
+
+    def task_id(self) -> str:
+        """32 hex digits, never given twice."""
+        ...
+
+    def jitter(self) -> float:
+        """A number from 0 up to 1, for pauses that must not fall together."""
+        ...
+
+
+class Observer(Protocol):
+    """Hears what happened. Never answers, never raises."""
+
+    def notify(self, event: Event) -> None: ...
+
+
+@attrs.frozen
+class Surroundings:
+    """What every component needs of the world: they travel together."""
+
+    clock: Clock
+    ids: Ids
+    observer: Observer
+
+
+class Link(Protocol):
+    """One end of a pipe to one other box: one writer, one reader, whole messages only."""
+
+    def send(self, *messages: object) -> None:
+        """Put messages on their way, in order. Blocks only at a child's end, never at the sentinel's.
+
+        To a box that is gone: nothing happens, its death is learnt otherwise.
+        """
+        ...
+
+    def receive(self) -> Sequence[Any]:
+        """All whole messages that are here, oldest first; an empty list when there are none."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """The other box is gone, and all that it had sent has been received."""
+        ...
+
+
+@attrs.frozen
+class Wait:
+    """What a component waits for: `seconds` to pass, or a message on one of `links`."""
+
+    seconds: float | None
+    """0: step again at once. None: wait for a message only."""
+    links: tuple[Link, ...] = ()
+
+
+class Component(Protocol):
+    """One unit of work a step; whoever drives it honours the wait."""
+
+    def step(self) -> Wait | None:
+        """Work, and say what to wait for. None: the component is done."""
+        ...
+
+
+@attrs.frozen
+class Exit:
+    """A child has ended: the kernel says so."""
+
+    child: ChildId
+    code: int
+    """The exit code; a signal's number as a negative one."""
+
+
+class Spawner(Protocol):
+    """Starts and ends children; learns of their deaths."""
+
+    def spawn(self, child: ChildId) -> Link:
+        """Start the child; give the sentinel's end of its link. Raises OSError when it cannot."""
+        ...
+
+    def kill(self, child: ChildId) -> None:
+        """End the child now. One that has ended already is no error."""
+        ...
+
+    def exits(self) -> Sequence[Exit]:
+        """The children that have ended since the last call; what they had sent can still be received."""
+        ...
+
+    def forget(self, child: ChildId) -> None:
+        """Close what is left of an ended child."""
+        ...
+
+
+TaskScope = Callable[[], AbstractContextManager[None]]
+"""Makes the surroundings of one task: database connections fresh before it, and in order after it."""
+
+
+class ResultStore(Protocol):
+    """Keeps outcomes. The first success of a task is final; a failure may be replaced."""
+
+    alias: str | None
+    """The Django database that it writes to, for brokers in the same one. None: no database."""
+
+    def save(self, batch: Sequence[Finished]) -> None:
+        """Keep the outcomes, all or none; then see to `save_limit`.
+
+        Raises:
+            StoreUnavailable: Nothing was kept; try again later.
+            StoreRefused: Nothing was kept, and one of these can never be kept as it is.
+        """
+        ...
+
+    def unit(self) -> AbstractContextManager[None]:
+        """A transaction for saving and acknowledging together, where a broker shares the database."""
+        ...
+
+    def present(self, finished: Finished) -> object:
+        """The task object that a hook is called with; it may be unsaved."""
+        ...
+
+
+class Received(tuple[str | None, str | bytes]):
+    """What a broker gives: the documented pair (receipt, package), and how often it was given."""
+
+    attempt: int
+
+    def __new__(cls, receipt: str | None, package: str | bytes, attempt: int = 1) -> Self:
+        self = super().__new__(cls, (receipt, package))
+        self.attempt = attempt
+        return self
+
+
+class Broker:
+    """Moves packages and holds leases; knows nothing of retries, chains or results (the manual, 1.3.8).
+
+    Subclass it, define `enqueue` and `dequeue`, and with receipts `acknowledge`. A driver's exception
+    never leaves a broker: it raises `BrokerUnavailable`, and then nothing was done or it is safe to
+    do again.
+    """
+
+    receipts: ClassVar[bool] = False
+    """It keeps a package until it is acknowledged, and delivers it again after `retry` seconds."""
+
+    blocks: ClassVar[bool] = False
+    """An empty `dequeue` has waited (at most about a second); otherwise the pusher waits `poll` seconds."""
+
+    bulk_limit: ClassVar[int | None] = None
+    """Most packages in one `dequeue`. None: any number."""
+
+    max_payload: ClassVar[int | None] = None
+    """Most characters of one package. None: no limit of its own."""
+
+    database: str | None = None
+    """The Django database that it lives in. None: elsewhere."""
+
+    def __init__(self, list_key: str = "default") -> None:
+        self.list_key = list_key
+
+    def enqueue(self, task: str) -> str | None:
+        """Send a package to the queue; give a tracking id where there is one."""
+        raise NotImplementedError(f"{type(self).__name__} must define enqueue(task)")
+
+    def enqueue_many(self, tasks: Sequence[str]) -> list[str | None]:
+        """Send packages in order, in as few round trips as there can be."""
+        return [self.enqueue(task) for task in tasks]
+
+    def dequeue(self, limit: int = 1) -> Sequence[tuple[str | None, str | bytes]]:
+        """Take up to `limit` packages off the queue, oldest first: pairs of receipt and package.
+
+        An empty list means that nothing came. With receipts a package taken is hidden from others
+        for `retry` seconds. A subclass may leave `limit` out, as the manual does.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define dequeue()")
+
+    def acknowledge(self, id: str) -> None:
+        """Say that the task has been processed. A receipt whose lease is lost is no error."""
+
+    def acknowledge_many(self, ids: Iterable[str]) -> None:
+        for id in ids:
+            self.acknowledge(id)
+
+    def extend(self, id: str) -> str:
+        """Lease the package for another `retry` seconds from now; give its receipt from now on."""
+        return id
+
+    def extend_many(self, ids: Iterable[str]) -> dict[str, str]:
+        """Extend many leases: the receipts that changed, old to new."""
+        pairs = [(id, self.extend(id)) for id in ids]
+        return {old: new for old, new in pairs if old != new}
+
+    def release(self, id: str) -> None:
+        """Give the package back: it is delivered again at once, its deliveries counted on."""
+
+    def release_many(self, ids: Iterable[str]) -> None:
+        for id in ids:
+            self.release(id)
+
+    def fail(self, id: str) -> None:
+        """Say that the package could not be opened: it is not delivered again."""
+
+    def delete(self, id: str) -> None:
+        """Delete the message with this tracking id from the queue."""
+
+    def purge_queue(self) -> None:
+        """Empty the queue."""
+
+    def delete_queue(self) -> None:
+        """Delete the queue from the broker."""
+
+    def queue_size(self) -> int:
+        """How many packages wait, those being worked on left out."""
+        return 0
+
+    def lock_size(self) -> int | None:
+        """How many packages are out and not acknowledged. None: the broker cannot tell."""
+        return None
+
+    def ping(self) -> bool:
+        """Whether the broker can be reached."""
+        return True
+
+    def info(self) -> str:
+        """Name and version of the broker."""
+        return type(self).__name__
+
+    def close(self) -> None:
+        """Let go of connections; the next verb connects anew. Called in a child after a fork."""
