@@ -1,0 +1,13 @@
+"""Lends djq's own pytest plugin to its own tests, installed or not."""
+
+from __future__ import annotations
+
+import pytest
+
+from djq_testing import plugin
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the plugin, unless its entry point has done so."""
+    if not config.pluginmanager.is_registered(plugin):
+        config.pluginmanager.register(plugin, "djq")
