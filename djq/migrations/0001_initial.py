@@ -1,0 +1,242 @@
+"""Makes the tables of tasks, schedules and the ORM broker's queue."""
+
+from __future__ import annotations
+
+import django.utils.timezone
+from django.db import migrations, models
+
+import djq.models
+
+
+class Migration(migrations.Migration):
+    initial = True
+
+    dependencies = []
+
+    operations = [
+        migrations.CreateModel(
+            name="OrmQ",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("key", djq.models.ExactCharField(max_length=100, verbose_name="key")),
+                ("payload", models.TextField(verbose_name="payload")),
+                ("lock", models.DateTimeField(null=True, verbose_name="lock")),
+                ("available_at", models.DateTimeField(verbose_name="available at")),
+                ("attempts", models.IntegerField(default=0, verbose_name="attempts")),
+            ],
+            options={
+                "verbose_name": "Queued task",
+                "verbose_name_plural": "Queued tasks",
+                "indexes": [
+                    models.Index(fields=["key", "available_at", "id"], name="djq_ormq_due")
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Schedule",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "name",
+                    models.CharField(blank=True, max_length=100, null=True, verbose_name="name"),
+                ),
+                (
+                    "func",
+                    models.CharField(
+                        help_text="e.g. module.tasks.function",
+                        max_length=256,
+                        verbose_name="function",
+                    ),
+                ),
+                (
+                    "hook",
+                    models.CharField(
+                        blank=True,
+                        help_text="e.g. module.tasks.result_function",
+                        max_length=256,
+                        null=True,
+                        verbose_name="hook",
+                    ),
+                ),
+                (
+                    "args",
+                    models.TextField(
+                        blank=True, help_text="e.g. 1, 2, 'John'", null=True, verbose_name="args"
+                    ),
+                ),
+                (
+                    "kwargs",
+                    models.TextField(
+                        blank=True, help_text="e.g. x=1, y=2", null=True, verbose_name="kwargs"
+                    ),
+                ),
+                (
+                    "schedule_type",
+                    models.CharField(
+                        choices=[
+                            ("O", "Once"),
+                            ("I", "Minutes"),
+                            ("H", "Hourly"),
+                            ("D", "Daily"),
+                            ("W", "Weekly"),
+                            ("BW", "Biweekly"),
+                            ("M", "Monthly"),
+                            ("BM", "Bimonthly"),
+                            ("Q", "Quarterly"),
+                            ("Y", "Yearly"),
+                            ("C", "Cron"),
+                        ],
+                        default="O",
+                        max_length=2,
+                        verbose_name="schedule type",
+                    ),
+                ),
+                (
+                    "minutes",
+                    models.PositiveSmallIntegerField(
+                        blank=True,
+                        help_text="Number of minutes, for the type Minutes",
+                        null=True,
+                        verbose_name="minutes",
+                    ),
+                ),
+                (
+                    "repeats",
+                    models.IntegerField(
+                        default=-1,
+                        help_text="n = n times, -1 = for ever, 0 = never",
+                        verbose_name="repeats",
+                    ),
+                ),
+                (
+                    "next_run",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, null=True, verbose_name="next run"
+                    ),
+                ),
+                ("task", models.CharField(editable=False, max_length=100, null=True)),
+                (
+                    "cron",
+                    models.CharField(
+                        blank=True,
+                        help_text="e.g. 0 3 * * *",
+                        max_length=100,
+                        null=True,
+                        verbose_name="cron",
+                    ),
+                ),
+                (
+                    "time_zone",
+                    models.CharField(
+                        blank=True,
+                        default="",
+                        help_text="Where its wall time is kept; empty: as the cluster is configured",
+                        max_length=100,
+                        verbose_name="time zone",
+                    ),
+                ),
+                (
+                    "last_error",
+                    models.TextField(
+                        blank=True, default="", editable=False, verbose_name="last error"
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "Scheduled task",
+                "verbose_name_plural": "Scheduled tasks",
+                "ordering": ["next_run"],
+                "indexes": [models.Index(fields=["next_run"], name="djq_schedule_due")],
+            },
+        ),
+        migrations.CreateModel(
+            name="Task",
+            fields=[
+                (
+                    "id",
+                    djq.models.ExactCharField(
+                        editable=False, max_length=32, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "name",
+                    djq.models.ExactCharField(editable=False, max_length=100, verbose_name="name"),
+                ),
+                ("func", models.CharField(max_length=256, verbose_name="function")),
+                (
+                    "hook",
+                    models.CharField(blank=True, max_length=256, null=True, verbose_name="hook"),
+                ),
+                (
+                    "group",
+                    djq.models.ExactCharField(
+                        editable=False, max_length=100, null=True, verbose_name="group"
+                    ),
+                ),
+                ("body", models.BinaryField(default=b"")),
+                ("value", models.BinaryField(default=None, null=True)),
+                ("started", models.DateTimeField(editable=False, verbose_name="started")),
+                ("stopped", models.DateTimeField(editable=False, verbose_name="stopped")),
+                (
+                    "success",
+                    models.BooleanField(default=True, editable=False, verbose_name="success"),
+                ),
+                (
+                    "traceback",
+                    models.TextField(
+                        blank=True, default="", editable=False, verbose_name="traceback"
+                    ),
+                ),
+                (
+                    "attempts",
+                    models.SmallIntegerField(default=1, editable=False, verbose_name="attempts"),
+                ),
+            ],
+            options={
+                "verbose_name": "Task",
+                "verbose_name_plural": "Tasks",
+                "ordering": ["-stopped", "-id"],
+                "indexes": [
+                    models.Index(fields=["success", "stopped", "id"], name="djq_task_outcome"),
+                    models.Index(fields=["name"], name="djq_task_name"),
+                    models.Index(fields=["group", "success"], name="djq_task_group"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Failure",
+            fields=[],
+            options={
+                "verbose_name": "Failed task",
+                "verbose_name_plural": "Failed tasks",
+                "ordering": ["-stopped", "-id"],
+                "proxy": True,
+                "indexes": [],
+                "constraints": [],
+            },
+            bases=("djq.task",),
+        ),
+        migrations.CreateModel(
+            name="Success",
+            fields=[],
+            options={
+                "verbose_name": "Successful task",
+                "verbose_name_plural": "Successful tasks",
+                "ordering": ["-stopped", "-id"],
+                "proxy": True,
+                "indexes": [],
+                "constraints": [],
+            },
+            bases=("djq.task",),
+        ),
+    ]

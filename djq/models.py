@@ -1,0 +1,235 @@
+"""The rows that djq keeps: tasks with their outcome, schedules, and the queue of the ORM broker."""
+
+# ruff: noqa: DJ001 -- the documented fields have always known null from empty: no hook, no group.
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from djq.core.call import PICKLE_PROTOCOL as PROTOCOL
+from djq.core.call import Arguments, Function, KeywordArguments, load_call, load_value
+
+
+class ExactCharField(models.CharField):  # type: ignore[type-arg]  # no generic at run time
+    """A text that identifies: compared exactly on every database, and never searched by prefix.
+
+    MariaDB's usual collation takes `Default` and `default` for the same queue; PostgreSQL would add
+    a second index for LIKE to a key that is random.
+    """
+
+    def db_type(self, connection: BaseDatabaseWrapper) -> str | None:
+        if connection.vendor == "mysql":
+            return f"varchar({self.max_length}) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+        if connection.vendor == "postgresql":
+            # The same type as varchar, under the name that Django adds no LIKE index to.
+            return f"character varying({self.max_length})"
+        return super().db_type(connection)
+
+
+class Task(models.Model):
+    """A task with its outcome, as the monitor stored it.
+
+    The call and its result are kept as the bytes they travelled in, and unpickled when they are
+    asked for: a row whose classes no longer import can still be listed and deleted.
+    """
+
+    id = ExactCharField(max_length=32, primary_key=True, editable=False)
+    name = ExactCharField(_("name"), max_length=100, editable=False)
+    func = models.CharField(_("function"), max_length=256)
+    hook = models.CharField(_("hook"), max_length=256, null=True, blank=True)
+    group = ExactCharField(_("group"), max_length=100, null=True, editable=False)
+    body = models.BinaryField(default=b"", editable=False)
+    value = models.BinaryField(null=True, default=None, editable=False)
+    started = models.DateTimeField(_("started"), editable=False)
+    stopped = models.DateTimeField(_("stopped"), editable=False)
+    success = models.BooleanField(_("success"), default=True, editable=False)
+    traceback = models.TextField(_("traceback"), blank=True, default="", editable=False)
+    attempts = models.SmallIntegerField(_("attempts"), default=1, editable=False)
+
+    class Meta:
+        verbose_name = _("Task")
+        verbose_name_plural = _("Tasks")
+        ordering: ClassVar = ["-stopped", "-id"]
+        indexes: ClassVar = [
+            models.Index(fields=["success", "stopped", "id"], name="djq_task_outcome"),
+            models.Index(fields=["name"], name="djq_task_name"),
+            models.Index(fields=["group", "success"], name="djq_task_group"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.name or self.id)
+
+    @property
+    def args(self) -> Arguments:
+        """The positional arguments; unpickled at each call."""
+        return self._call()[1]
+
+    @args.setter
+    def args(self, args: Arguments) -> None:
+        func, _args, kwargs = self._call()
+        self.body = pickle.dumps((func, tuple(args or ()), kwargs), PROTOCOL)
+
+    @property
+    def kwargs(self) -> KeywordArguments:
+        """The keyword arguments; unpickled at each call."""
+        return self._call()[2]
+
+    @kwargs.setter
+    def kwargs(self, kwargs: Mapping[str, Any]) -> None:
+        func, args, _kwargs = self._call()
+        self.body = pickle.dumps((func, args, dict(kwargs or {})), PROTOCOL)
+
+    @property
+    def result(self) -> Any:
+        """What the function returned; of a failure the line that says why."""
+        return None if self.value is None else load_value(bytes(self.value))
+
+    @result.setter
+    def result(self, result: object) -> None:
+        self.value = pickle.dumps(result, PROTOCOL)
+
+    def time_taken(self) -> float:
+        """Seconds from the call of `async_task` to the outcome, the wait in the queue included."""
+        return float((self.stopped - self.started).total_seconds())
+
+    def _call(self) -> tuple[Function, Arguments, KeywordArguments]:
+        return load_call(bytes(self.body)) if self.body else (self.func, (), {})
+
+
+class SuccessManager(models.Manager["Success"]):
+    """Tasks that succeeded."""
+
+    def get_queryset(self) -> models.QuerySet[Success]:
+        return super().get_queryset().filter(success=True)
+
+
+class FailureManager(models.Manager["Failure"]):
+    """Tasks that failed."""
+
+    def get_queryset(self) -> models.QuerySet[Failure]:
+        return super().get_queryset().filter(success=False)
+
+
+class Success(Task):
+    """A task that succeeded."""
+
+    objects: ClassVar[SuccessManager] = SuccessManager()
+
+    class Meta:
+        proxy = True
+        ordering: ClassVar = ["-stopped", "-id"]
+        verbose_name = _("Successful task")
+        verbose_name_plural = _("Successful tasks")
+
+
+class Failure(Task):
+    """A task that failed."""
+
+    objects: ClassVar[FailureManager] = FailureManager()
+
+    class Meta:
+        proxy = True
+        ordering: ClassVar = ["-stopped", "-id"]
+        verbose_name = _("Failed task")
+        verbose_name_plural = _("Failed tasks")
+
+
+class Schedule(models.Model):
+    """When a task is to be made, again and again."""
+
+    ONCE = "O"
+    MINUTES = "I"
+    HOURLY = "H"
+    DAILY = "D"
+    WEEKLY = "W"
+    BIWEEKLY = "BW"
+    MONTHLY = "M"
+    BIMONTHLY = "BM"
+    QUARTERLY = "Q"
+    YEARLY = "Y"
+    CRON = "C"
+    TYPE = (
+        (ONCE, _("Once")),
+        (MINUTES, _("Minutes")),
+        (HOURLY, _("Hourly")),
+        (DAILY, _("Daily")),
+        (WEEKLY, _("Weekly")),
+        (BIWEEKLY, _("Biweekly")),
+        (MONTHLY, _("Monthly")),
+        (BIMONTHLY, _("Bimonthly")),
+        (QUARTERLY, _("Quarterly")),
+        (YEARLY, _("Yearly")),
+        (CRON, _("Cron")),
+    )
+
+    name = models.CharField(_("name"), max_length=100, null=True, blank=True)
+    func = models.CharField(_("function"), max_length=256, help_text="e.g. module.tasks.function")
+    hook = models.CharField(
+        _("hook"),
+        max_length=256,
+        null=True,
+        blank=True,
+        help_text="e.g. module.tasks.result_function",
+    )
+    args = models.TextField(_("args"), null=True, blank=True, help_text="e.g. 1, 2, 'John'")
+    kwargs = models.TextField(_("kwargs"), null=True, blank=True, help_text="e.g. x=1, y=2")
+    schedule_type = models.CharField(_("schedule type"), max_length=2, choices=TYPE, default=ONCE)
+    minutes = models.PositiveSmallIntegerField(
+        _("minutes"), null=True, blank=True, help_text=_("Number of minutes, for the type Minutes")
+    )
+    repeats = models.IntegerField(
+        _("repeats"), default=-1, help_text=_("n = n times, -1 = for ever, 0 = never")
+    )
+    next_run = models.DateTimeField(_("next run"), default=timezone.now, null=True)
+    task = models.CharField(max_length=100, null=True, editable=False)
+    cron = models.CharField(
+        _("cron"), max_length=100, null=True, blank=True, help_text="e.g. 0 3 * * *"
+    )
+    time_zone = models.CharField(
+        _("time zone"),
+        max_length=100,
+        blank=True,
+        default="",
+        help_text=_("Where its wall time is kept; empty: as the cluster is configured"),
+    )
+    last_error = models.TextField(_("last error"), blank=True, default="", editable=False)
+
+    class Meta:
+        verbose_name = _("Scheduled task")
+        verbose_name_plural = _("Scheduled tasks")
+        ordering: ClassVar = ["next_run"]
+        indexes: ClassVar = [models.Index(fields=["next_run"], name="djq_schedule_due")]
+
+    def __str__(self) -> str:
+        return self.name or self.func
+
+
+class OrmQ(models.Model):
+    """A package in the queue of the ORM broker.
+
+    It can be taken when `available_at` has come: the moment it was queued at first, the end of its
+    lease once it has been taken.
+    """
+
+    key = ExactCharField(_("key"), max_length=100)
+    payload = models.TextField(_("payload"))
+    lock = models.DateTimeField(_("lock"), null=True)
+    available_at = models.DateTimeField(_("available at"))
+    attempts = models.IntegerField(_("attempts"), default=0)
+
+    class Meta:
+        verbose_name = _("Queued task")
+        verbose_name_plural = _("Queued tasks")
+        indexes: ClassVar = [
+            models.Index(fields=["key", "available_at", "id"], name="djq_ormq_due"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.key} {self.pk}"

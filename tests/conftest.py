@@ -1,0 +1,52 @@
+"""The databases that a test may run on."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests import settings
+
+ALIASES = ("default", *settings.SERVERS)
+
+
+def _parameters(*, transaction):
+    """One parameter a database; a server that is away skips its tests, or fails them in CI."""
+    parameters = []
+    for alias in ALIASES:
+        if alias in settings.DATABASES:
+            mark = pytest.mark.django_db(databases=[alias], transaction=transaction)
+        elif os.environ.get("CI"):
+            mark = ()
+        else:
+            mark = pytest.mark.skip(reason=_away(alias))
+        name = "sqlite" if alias == "default" else alias
+        parameters.append(pytest.param(alias, marks=mark, id=name))
+    return parameters
+
+
+def _away(alias):
+    server = settings.SERVERS[alias]
+    return (
+        f"{alias} does not answer on {server['HOST']}:{server['PORT']}; start it, or set "
+        f"DJQ_TEST_{alias.upper()}_HOST and _PORT"
+    )
+
+
+def _present(alias):
+    if alias not in settings.DATABASES:
+        pytest.fail(f"CI needs every database: {_away(alias)}", pytrace=False)
+    return alias
+
+
+@pytest.fixture(params=_parameters(transaction=False))
+def database(request):
+    """The alias of each database in turn; the test runs in a transaction that is rolled back."""
+    return _present(request.param)
+
+
+@pytest.fixture(params=_parameters(transaction=True))
+def live_database(request):
+    """The alias of each database in turn; what the test does is committed, and flushed after it."""
+    return _present(request.param)
