@@ -257,6 +257,13 @@ def test_wrong_credential_is_not_shown(key, value):
     assert type(value).__name__ in problem.message
 
 
+@pytest.mark.parametrize("key", ["disque_nodes", "iron_mq", "sqs", "mongo", "rollbar"])
+def test_credential_given_as_text_is_not_shown(key):
+    _, (problem,) = read(**{"sync": True, key: "hunter2"})
+
+    assert "hunter2" not in problem.message + problem.hint
+
+
 @pytest.mark.parametrize("value", ["redis://:hunter2@host", {"password": "hunter2"}])
 def test_password_under_a_wrong_key_is_not_shown(value):
     _, problems = read(sync=True, timeout=value, rediss=value)
@@ -338,6 +345,16 @@ def test_log_level_is_taken_in_any_case():
 
     assert config is not None
     assert config.log_level == "DEBUG"
+
+
+def test_config_keeps_its_own_copy_of_a_dict():
+    options: dict[str, object] = {}
+    config, _ = read(sync=True, rollbar=options)
+
+    options["access_token"] = "later"
+
+    assert config is not None
+    assert config.rollbar == {}
 
 
 def test_config_cannot_be_changed():

@@ -82,8 +82,13 @@ def test_config_follows_override_settings():
 def test_time_zone_follows_override_settings():
     with override_settings(Q_CLUSTER=RIGHT, TIME_ZONE="Asia/Tokyo"):
         assert conf.get_config().time_zone == "Asia/Tokyo"
-    with override_settings(Q_CLUSTER=RIGHT, TIME_ZONE="Europe/Berlin"):
-        assert conf.get_config().time_zone == "Europe/Berlin"
+        with override_settings(TIME_ZONE="Europe/Berlin"):
+            assert conf.get_config().time_zone == "Europe/Berlin"
+
+
+@override_settings(Q_CLUSTER=RIGHT, TIME_ZONE=None)
+def test_without_a_time_zone_schedules_keep_utc():
+    assert conf.get_config().time_zone == "UTC"
 
 
 def test_missing_settings_give_the_defaults(settings):
