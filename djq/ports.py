@@ -77,14 +77,18 @@ class Link(Protocol):
         """The other box is gone, and all that it had sent has been received."""
         ...
 
+    @property
+    def clogged(self) -> bool:
+        """The other box has not taken yet what was sent before."""
+        ...
+
 
 @attrs.frozen
 class Wait:
-    """What a component waits for: `seconds` to pass, or a message on one of `links`."""
+    """What a component waits for: `seconds` to pass, or anything new on its links."""
 
     seconds: float | None
-    """0: step again at once. None: wait for a message only."""
-    links: tuple[Link, ...] = ()
+    """0: step again at once. None: wait until something comes."""
 
 
 class Component(Protocol):
@@ -107,8 +111,11 @@ class Exit:
 class Spawner(Protocol):
     """Starts and ends children; learns of their deaths."""
 
-    def spawn(self, child: ChildId) -> Link:
-        """Start the child; give the sentinel's end of its link. Raises OSError when it cannot."""
+    def spawn(self, child: ChildId, label: str) -> Link:
+        """Start the child; give the sentinel's end of its link. Raises OSError when it cannot.
+
+        `label` is the name that its log lines carry.
+        """
         ...
 
     def kill(self, child: ChildId) -> None:
@@ -121,6 +128,18 @@ class Spawner(Protocol):
 
     def forget(self, child: ChildId) -> None:
         """Close what is left of an ended child."""
+        ...
+
+
+class Orphans(Protocol):
+    """Looks after the children of a sentinel that died."""
+
+    def adopt(self, pids: Sequence[int]) -> None:
+        """Remember them: they are finishing what they hold."""
+        ...
+
+    def end(self) -> None:
+        """End those that still live."""
         ...
 
 

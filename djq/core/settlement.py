@@ -73,6 +73,9 @@ def death_line(delivery: Delivery, code: int) -> str:
     return f"WorkerDied: worker died: {describe_exit(code)}, {_attempts(delivery.attempt)}"
 
 
+STOPPED_LINE = "WorkerDied: ended by the stop of its cluster, when stop_timeout had passed"
+
+
 def timeout_line(seconds: float) -> str:
     return f"TaskTimedOut: timed out after {seconds:g} s"
 

@@ -4,10 +4,11 @@ Each role has a number of seats, and in each seat lives one child after another:
 module answers what happens to a child with its next state and the orders to carry out; the table is
 in `lifecycle`. It does not know what a process is: `runtime.spawn` does.
 
-A vacant seat is filled at once, with two exceptions. A child that ended before it had lived
-`SETTLED_SECONDS` is followed after a pause that doubles each time, up to `PAUSE_SECONDS_MAX`: a
-child that cannot start must not eat the machine. And a seat whose role nobody wants any more (a
-stop has begun) stays vacant.
+A vacant seat is filled at once, with two exceptions. A child that could not even start, or a pusher
+or monitor that ended within `SETTLED_SECONDS`, is followed after a pause that doubles each time, up
+to `PAUSE_SECONDS_MAX`: what cannot live must not eat the machine. (A worker that was ready and then
+died was killed by its task, and tasks have `max_attempts`.) And a seat whose role nobody wants any
+more (a stop has begun) stays vacant.
 
 A child that retires shares its seat with its successor: the successor starts first, the old one
 finishes what it holds and leaves then.
@@ -125,8 +126,9 @@ class Supervision:
         """The child is gone; its seat becomes vacant unless it was leaving."""
         child = self.children.pop(id)
         seat = (id.role, id.slot)
-        if now - child.since >= SETTLED_SECONDS or child.kill_sent:
-            self._short_lives[seat] = 0
+        started = child.state is not ChildState.STARTING
+        if started and (id.role is Role.WORKER or now - child.since >= SETTLED_SECONDS):
+            self._short_lives[seat] = -1
         if Order.SPAWN_NEXT in self._apply(child, ChildEvent.EXITED):
             self._vacancies[seat] = Vacancy(now + self._pause(seat), reason, recycled=False)
         return child
@@ -175,7 +177,7 @@ class Supervision:
         """Seconds to wait before a seat is filled again: none after a first early end."""
         lives = self._short_lives[seat]
         self._short_lives[seat] = lives + 1
-        if lives == 0:
+        if lives <= 0:
             return 0.0
         return min(PAUSE_SECONDS_FIRST * 2.0 ** min(lives - 1, 20), PAUSE_SECONDS_MAX)
 

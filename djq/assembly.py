@@ -1,0 +1,117 @@
+"""Puts the real parts together as the settings say: clock, codec, broker, store, plan of a cluster."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import threading
+from functools import lru_cache
+
+from djq.brokers.orm import OrmBroker, ServerClock
+from djq.conf import get_config, make_signer
+from djq.core.codec import Codec
+from djq.core.config import Config
+from djq.core.lifecycle import Role
+from djq.core.plan import Plan
+from djq.core.settlement import Policy
+from djq.exceptions import ConfigError
+from djq.ports import Broker, Surroundings
+from djq.results.database import DatabaseStore
+from djq.runtime.clock import SystemClock, SystemIds
+from djq.signals import LoggingObserver
+
+_local = threading.local()
+
+
+@lru_cache(maxsize=1)
+def surroundings() -> Surroundings:
+    """The real clock, real ids, and the log."""
+    return Surroundings(SystemClock(), SystemIds(), LoggingObserver())
+
+
+def make_codec(config: Config | None = None) -> Codec:
+    """Seals and opens task packages of this cluster; the settings' own when `config` is None."""
+    config = get_config() if config is None else config
+    signer = make_signer("task", config.name)
+    return Codec(signer=signer, compress=config.compress, max_payload=config.max_payload)
+
+
+def make_broker(config: Config, list_key: str | None = None) -> Broker:
+    """Make the broker that the settings choose; it does not connect yet.
+
+    Raises:
+        ConfigError: No broker is chosen, or `broker_class` is none.
+    """
+    key = config.name if list_key is None else list_key
+    if config.broker_class is not None:
+        return _custom(config.broker_class, key)
+    if config.orm is not None:
+        clock = ServerClock(config.orm, SystemClock())
+        return OrmBroker(key, alias=config.orm, clock=clock, retry_seconds=config.retry)
+    raise ConfigError(
+        "Q_CLUSTER chooses no broker. Write Q_CLUSTER = {'orm': 'default'} to queue tasks in the "
+        "default database, or name a broker_class of your own."
+    )
+
+
+def broker_of_this_thread(list_key: str | None = None) -> Broker:
+    """Make a broker once per process, thread, configuration and queue name."""
+    config = get_config()
+    key = (os.getpid(), id(config), list_key)
+    cache: dict[object, tuple[Config, Broker]] = _local.__dict__.setdefault("brokers", {})
+    if key not in cache:
+        stale = [old for old, (used, _) in cache.items() if used is not config]
+        for old in stale:
+            del cache[old]
+        cache[key] = (config, make_broker(config, list_key))
+    return cache[key][1]
+
+
+def make_store(config: Config) -> DatabaseStore:
+    """The store that keeps outcomes: the database that Django routes `Task` to."""
+    return DatabaseStore(alias=result_alias(), save_limit=config.save_limit)
+
+
+def get_store() -> DatabaseStore:
+    """The store that results are read from."""
+    return make_store(get_config())
+
+
+def result_alias() -> str:
+    """The Django database that results go to."""
+    from django.apps import apps  # noqa: PLC0415 - not before Django is set up
+    from django.db import router  # noqa: PLC0415
+
+    return router.db_for_write(apps.get_model("djq", "Task"))
+
+
+def make_plan(config: Config, broker: Broker, *, run_once: bool) -> Plan:
+    """What the sentinel has to know of the settings."""
+    return Plan(
+        policy=Policy(
+            receipts=broker.receipts,
+            ack_failures=config.ack_failures,
+            max_attempts=config.max_attempts,
+            timeout=config.timeout,
+        ),
+        seats={Role.WORKER: config.workers, Role.MONITOR: 1, Role.PUSHER: 1},
+        queue_limit=config.queue_limit,
+        recycle=config.recycle,
+        lease_seconds=config.retry,
+        guard_cycle=config.guard_cycle,
+        stop_timeout=config.stop_timeout,
+        run_once=run_once,
+    )
+
+
+def _custom(path: str, list_key: str) -> Broker:
+    module, _, name = path.rpartition(".")
+    try:
+        kind = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"Q_CLUSTER['broker_class'] = {path!r} cannot be imported: {error}") from error
+    if not (isinstance(kind, type) and issubclass(kind, Broker)):
+        raise ConfigError(
+            f"Q_CLUSTER['broker_class'] = {path!r} is no broker: inherit from djq.brokers.Broker."
+        )
+    return kind(list_key)

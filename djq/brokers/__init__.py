@@ -1,0 +1,21 @@
+"""Brokers: the class to subclass, and the broker that the settings choose (the manual, 1.3)."""
+
+from __future__ import annotations
+
+from djq.ports import Broker, Received
+
+__all__ = ["Broker", "Received", "get_broker"]
+
+
+def get_broker(list_key: str | None = None) -> Broker:
+    """Give the broker that Q_CLUSTER chooses; one object per process and thread, cheap to ask for.
+
+    `list_key` is the queue's name. None: the cluster's own name.
+
+    Raises:
+        ConfigError: Q_CLUSTER has errors, or chooses no broker.
+    """
+    # The documented place of this function; what the settings mean is put together further up.
+    from djq.assembly import broker_of_this_thread  # noqa: PLC0415
+
+    return broker_of_this_thread(list_key)

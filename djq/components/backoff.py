@@ -1,0 +1,39 @@
+"""How long to wait for a service that does not answer, and when to speak of it."""
+
+from __future__ import annotations
+
+from djq.core.events import ServiceAway, ServiceBack
+from djq.ports import Surroundings
+
+PAUSE_SECONDS_FIRST = 0.1
+PAUSE_SECONDS_MAX = 10.0
+
+
+class Backoff:
+    """Growing, jittered pauses; tells the observer once when a service goes and once when it is back."""
+
+    def __init__(self, service: str, around: Surroundings) -> None:
+        self._service = service
+        self._around = around
+        self._failures = 0
+        self._until = 0.0
+
+    def failed(self, error: BaseException) -> None:
+        """The service did not answer."""
+        if self._failures == 0:
+            self._around.observer.notify(ServiceAway(self._service, str(error)))
+        pause = min(PAUSE_SECONDS_FIRST * 2.0**self._failures, PAUSE_SECONDS_MAX)
+        self._failures = min(self._failures + 1, 20)
+        jitter = 0.5 + self._around.ids.jitter() / 2
+        self._until = self._around.clock.monotonic() + pause * jitter
+
+    def answered(self) -> None:
+        if self._failures:
+            self._failures = 0
+            self._around.observer.notify(ServiceBack(self._service))
+
+    def seconds_left(self) -> float:
+        """How long to leave the service alone; 0 when it may be asked."""
+        if not self._failures:
+            return 0.0
+        return max(self._until - self._around.clock.monotonic(), 0.0)

@@ -1,0 +1,243 @@
+"""Keeps outcomes: saves a batch, sends what follows, acknowledges the batch, tells the sentinel.
+
+Always in that order. A batch is whatever has come since the last one. It goes through stages, and a
+stage that fails is tried again after a pause, without repeating the stages before it; where the
+broker lives in the store's own database, all of it is one transaction instead.
+
+An outcome that the store can never keep as it is (a value too large for its column, say) is found
+by halving the batch, and a failure that says so is kept in its place.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import attrs
+
+from djq.components.backoff import Backoff
+from djq.core.codec import Codec, pack, unpack
+from djq.core.composition import followers
+from djq.core.events import (
+    BatchSaved,
+    ChildStopped,
+    HookFailed,
+    ServiceAway,
+    TaskHandedBack,
+    TaskSaved,
+    TaskUnsaved,
+)
+from djq.core.lifecycle import Role
+from djq.core.call import load_value
+from djq.core.message import Finished, Kind
+from djq.core.protocol import Keep, Kept, Ready, Renew, Renewed, Settled, Stop, Verdict
+from djq.core.settlement import failure
+from djq.exceptions import BrokerUnavailable, StoreRefused, StoreUnavailable, TaskRefused
+from djq.ports import Broker, Link, ResultStore, Surroundings, Wait
+
+BATCH_MAX = 500
+NAMED_SUCCESSES_MAX = 10
+"""In a larger batch the successes are told as a number; failures are always told one by one."""
+REFUSALS_MAX = 2
+"""A task that the store refuses even when it is bare has only the log."""
+
+
+@attrs.define
+class Batch:
+    """Outcomes on their way through the stages."""
+
+    items: list[Settled]
+    finished: list[Finished]
+    stage: int = 0
+    """How many stages are done: save, follow, settle with the broker."""
+
+
+class Monitor:
+    """One batch a step."""
+
+    def __init__(
+        self,
+        *,
+        link: Link,
+        broker: Broker,
+        store: ResultStore,
+        codec: Codec,
+        around: Surroundings,
+        label: str,
+        pid: int,
+    ) -> None:
+        self._link = link
+        self._broker = broker
+        self._store = store
+        self._codec = codec
+        self._around = around
+        self._label = label
+        self._pid = pid
+        self._one_unit = store.alias is not None and broker.database == store.alias
+        self._backoff = Backoff("result store", around)
+        self._pending: deque[Settled] = deque()
+        self._batch: Batch | None = None
+        self._batch_max = BATCH_MAX
+        self._refusals = 0
+        self._renewed: dict[str, str] = {}
+        self._stopping = False
+        self._greeted = False
+
+    def step(self) -> Wait | None:
+        """Keep what has come. None: told to leave, or the sentinel is gone, and nothing is left."""
+        if not self._greeted:
+            self._greeted = True
+            self._link.send(Ready(self._pid))
+        self._hear()
+        pause = self._backoff.seconds_left()
+        if pause > 0 and not self._link.ended:
+            return Wait(pause)
+        if self._batch is None and self._pending:
+            self._batch = self._take()
+        if self._batch is not None:
+            if self._keep(self._batch):
+                self._batch = None
+                return Wait(0.0)
+            if not self._link.ended:
+                return Wait(self._backoff.seconds_left())
+        if self._stopping or self._link.ended:
+            self._around.observer.notify(ChildStopped(Role.MONITOR, self._label))
+            return None
+        return Wait(None)
+
+    def _hear(self) -> None:
+        for message in self._link.receive():
+            match message:
+                case Keep(items):
+                    self._pending.extend(items)
+                case Renew(receipts):
+                    self._renew(receipts)
+                case Stop():
+                    self._stopping = True
+
+    def _renew(self, receipts: Sequence[str]) -> None:
+        present = [self._renewed.get(receipt, receipt) for receipt in receipts]
+        try:
+            changed = self._broker.extend_many(present)
+        except BrokerUnavailable as error:
+            # The next renewal comes well before the lease ends.
+            self._around.observer.notify(ServiceAway("broker (renewing leases)", str(error)))
+            return
+        if changed:
+            pairs = [(r, changed[p]) for r, p in zip(receipts, present, strict=True) if p in changed]
+            self._renewed.update(pairs)
+            self._link.send(Renewed(tuple(pairs)))
+
+    def _take(self) -> Batch:
+        items = [self._pending.popleft() for _ in range(min(len(self._pending), self._batch_max))]
+        finished = [
+            Finished(unpack(item.delivery.frame), item.outcome, item.delivery.attempt)
+            for item in items
+            if item.outcome is not None
+        ]
+        return Batch(items, finished)
+
+    def _keep(self, batch: Batch) -> bool:
+        """Take the batch through its stages; False when a service did not answer."""
+        stages: list[Callable[[Batch], None]] = [self._save, self._follow, self._settle]
+        try:
+            if self._one_unit:
+                with self._store.unit():
+                    for stage in stages:
+                        stage(batch)
+            else:
+                for stage in stages[batch.stage :]:
+                    stage(batch)
+                    batch.stage += 1
+        except (StoreUnavailable, BrokerUnavailable) as error:
+            self._backoff.failed(error)
+            return False
+        except StoreRefused as error:
+            self._part(batch, error)
+            return True
+        self._backoff.answered()
+        self._batch_max = min(self._batch_max * 2, BATCH_MAX)
+        self._refusals = 0
+        self._link.send(Kept(tuple(item.ticket for item in batch.items)))
+        self._tell(batch)
+        return True
+
+    def _save(self, batch: Batch) -> None:
+        if self._refusals > REFUSALS_MAX:
+            return
+        tasks = [one for one in batch.finished if one.message.kind is Kind.TASK]
+        if tasks:
+            self._store.save(tasks)
+
+    def _follow(self, batch: Batch) -> None:
+        packages = []
+        for finished in batch.finished:
+            for message in followers(finished):
+                try:
+                    packages.append(self._codec.seal(pack(message)))
+                except TaskRefused as error:
+                    self._around.observer.notify(
+                        HookFailed(finished.message.id, finished.message.name, message.func, str(error), "")
+                    )
+        if packages:
+            self._broker.enqueue_many(packages)
+
+    def _settle(self, batch: Batch) -> None:
+        done, back = [], []
+        for item in batch.items:
+            receipt = item.delivery.receipt
+            if receipt is not None:
+                receipt = self._renewed.get(receipt, receipt)
+            if item.verdict is Verdict.HAND_BACK:
+                back.append((receipt, item.delivery.frame))
+            elif item.verdict is Verdict.SAVE and receipt is not None:
+                done.append(receipt)
+        if done and self._broker.receipts:
+            self._broker.acknowledge_many(done)
+        if back and self._broker.receipts:
+            self._broker.release_many([receipt for receipt, _ in back if receipt is not None])
+        elif back:
+            self._broker.enqueue_many([self._codec.seal(frame) for _, frame in back])
+
+    def _part(self, batch: Batch, error: StoreRefused) -> None:
+        """Look for what the store refused: in smaller batches, until one stands alone."""
+        if len(batch.items) > 1:
+            self._pending.extendleft(reversed(batch.items))
+            self._batch_max = len(batch.items) // 2
+            return
+        self._refusals += 1
+        message = batch.finished[0].message
+        self._around.observer.notify(TaskUnsaved(message.id, message.name, str(error)))
+        line = f"StoreRefused: the outcome could not be saved: {error}"
+        outcome = failure(line, self._around.clock.now())
+        item = attrs.evolve(batch.items[0], outcome=outcome)
+        if self._refusals > 1:
+            # Not the value, then: the call itself. What is left names the task and says what happened.
+            bare = attrs.evolve(message, body=b"", group=None, hook=None)
+            item = attrs.evolve(item, delivery=attrs.evolve(item.delivery, frame=pack(bare)))
+        self._pending.appendleft(item)
+
+    def _tell(self, batch: Batch) -> None:
+        notify = self._around.observer.notify
+        quiet = len(batch.items) > NAMED_SUCCESSES_MAX
+        if quiet:
+            notify(BatchSaved(len(batch.items)))
+        for item in batch.items:
+            if item.verdict is Verdict.HAND_BACK:
+                delivery = item.delivery
+                notify(TaskHandedBack(delivery.task_id, delivery.name, delivery.func, "handed back"))
+        for finished in batch.finished:
+            self._tell_one(finished, quiet=quiet)
+
+    def _tell_one(self, finished: Finished, *, quiet: bool) -> None:
+        message, outcome = finished.message, finished.outcome
+        if outcome.success and (quiet or message.kind is Kind.HOOK):
+            return
+        error = "" if outcome.success else str(load_value(outcome.value))
+        if message.kind is Kind.HOOK:
+            event = HookFailed(message.id, message.name, message.func, error, outcome.traceback)
+            self._around.observer.notify(event)
+            return
+        self._around.observer.notify(
+            TaskSaved(message.id, message.name, message.func, outcome.success, error, outcome.seconds)
+        )

@@ -1,0 +1,31 @@
+"""`manage.py qcluster`: runs a cluster until it is told to stop (the manual, 1.9)."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from djq.cluster import Cluster
+from djq.conf import get_config
+from djq.signals import log_to_stderr
+
+
+class Command(BaseCommand):
+    """Exit code 0 after a clean stop, 1 when work was cut short."""
+
+    help = "Starts a cluster of workers; Ctrl-C or SIGTERM stops it, see the stop procedure."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--run-once",
+            action="store_true",
+            help="Work off what is queued, then stop.",
+        )
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        log_to_stderr(get_config().log_level)
+        code = Cluster(run_once=options["run_once"]).run()
+        if code:
+            sys.exit(code)

@@ -1,0 +1,35 @@
+"""The system's clocks and its randomness: the one place in djq that reads the time."""
+
+from __future__ import annotations
+
+import datetime
+import random
+import time
+import uuid
+
+
+class SystemClock:
+    """The real clocks. They are read when asked, so freezegun and time-machine move them."""
+
+    def now(self) -> datetime.datetime:
+        return datetime.datetime.now(datetime.UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def pause(self, seconds: float) -> None:
+        """Block the calling thread: for a caller that waits for a result, never for a component."""
+        time.sleep(seconds)
+
+
+class SystemIds:
+    """Real identity and chance."""
+
+    def __init__(self) -> None:
+        self._random = random.SystemRandom()
+
+    def task_id(self) -> str:
+        return uuid.uuid4().hex
+
+    def jitter(self) -> float:
+        return self._random.random()

@@ -1,0 +1,95 @@
+"""Signals: a handler sets a flag and does nothing else, so none can interrupt half-done work.
+
+The command counts the signals that ask it to stop. Its children take no notice of them, so that a
+signal to the whole process group (Ctrl-C in a terminal, systemd) is the same as one to the command
+alone. They do so with a handler and not by ignoring: programs that a task starts get the default
+behaviour back by themselves, and processes that a task forks are given it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from types import FrameType
+
+from djq.runtime.poller import Poller
+
+STOP_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+
+
+class Interrupts:
+    """How often this process was asked to stop."""
+
+    def __init__(self, poller: Poller) -> None:
+        self._poller = poller
+        self._count = 0
+        self._before: dict[int, object] = {}
+        self._wake_reader: socket.socket | None = None
+        self._wake_writer: socket.socket | None = None
+        self._wake_before = -1
+
+    def count(self) -> int:
+        return self._count
+
+    def install(self) -> None:
+        """Start to count; only the main thread may."""
+        reader, writer = socket.socketpair()
+        reader.setblocking(False)
+        writer.setblocking(False)
+        self._wake_reader, self._wake_writer = reader, writer
+        self._wake_before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        self._poller.watch(reader.fileno(), 1, self._drain)
+        for number in STOP_SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN or number != signal.SIGHUP:
+                self._before[number] = signal.signal(number, self._note)
+
+    def restore(self) -> None:
+        """Give the signals back to whoever had them."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+        self._before.clear()
+        if self._wake_reader is not None and self._wake_writer is not None:
+            signal.set_wakeup_fd(self._wake_before)
+            self._poller.forget(self._wake_reader.fileno())
+            self._wake_reader.close()
+            self._wake_writer.close()
+            self._wake_reader = self._wake_writer = None
+
+    def abandon(self) -> None:
+        """In a forked child: close what is the parent's."""
+        for end in (self._wake_reader, self._wake_writer):
+            if end is not None:
+                end.close()
+
+    def _note(self, _number: int, _frame: FrameType | None) -> None:
+        self._count += 1
+
+    def _drain(self, _events: int) -> None:
+        if self._wake_reader is not None:
+            self._wake_reader.recv(4096)
+
+
+def take_no_notice() -> None:
+    """In a child of the cluster: stop signals do nothing here; what a task forks gets them again."""
+    signal.set_wakeup_fd(-1)
+    for number in STOP_SIGNALS:
+        signal.signal(number, _nothing)
+
+
+def defaults_for_grandchildren() -> None:
+    """In a worker: what its tasks fork has the usual signal handlers."""
+    os.register_at_fork(after_in_child=_defaults)
+
+
+def _nothing(_number: int, _frame: FrameType | None) -> None:
+    pass
+
+
+def _defaults() -> None:
+    for number in STOP_SIGNALS:
+        if signal.getsignal(number) is _nothing:
+            default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+            signal.signal(number, default)

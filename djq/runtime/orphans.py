@@ -1,0 +1,32 @@
+"""Processes whose sentinel died: remembered while they finish, ended when the cluster has stopped."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import psutil
+
+
+class ProcessOrphans:
+    """Knows a process by its pid and its birth, so that a number given anew is never taken for it."""
+
+    def __init__(self) -> None:
+        self._processes: list[psutil.Process] = []
+
+    def adopt(self, pids: Sequence[int]) -> None:
+        for pid in pids:
+            try:
+                if os.getpgid(pid) == os.getpgrp():
+                    self._processes.append(psutil.Process(pid))
+            except (psutil.NoSuchProcess, ProcessLookupError):
+                continue
+
+    def end(self) -> None:
+        for process in self._processes:
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                continue
+        psutil.wait_procs(self._processes, timeout=2)
+        self._processes.clear()

@@ -1,0 +1,81 @@
+"""Database connections around forks and tasks.
+
+A connection that two processes share is broken, so all are closed before a fork. In a worker each
+task gets connections that work: one that an earlier task left broken, in an open transaction, or
+out of autocommit is closed after that task, and so is one that is older than CONN_MAX_AGE. With
+CONN_MAX_AGE at 0 a connection is kept all the same: in a worker no request ends, and a new
+connection for every task costs more than most tasks.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+
+from djq.runtime.clock import SystemClock
+
+_clock = SystemClock()
+
+
+def close_all() -> None:
+    """Close every database connection of this process: call it before a fork."""
+    connections.close_all()
+
+
+@contextmanager
+def fresh_connections() -> Iterator[None]:
+    """Surround one task in a worker process. A process that the task forked does not come back."""
+    pid = os.getpid()
+    try:
+        yield
+    finally:
+        if os.getpid() != pid:
+            # A task that forked and returned twice: only the worker may answer.
+            os._exit(0)
+        for connection in connections.all(initialized_only=True):
+            _tidy(connection)
+
+
+@contextmanager
+def same_connections() -> Iterator[None]:
+    """Surround one task that runs inline, in its caller's own transaction: nothing is touched."""
+    yield
+
+
+def tune_sqlite() -> None:
+    """In a cluster's process: SQLite connections wait for their turn instead of failing.
+
+    A transaction that begins as a reader cannot become a writer while another writes: it fails at
+    once, however long the timeout. So transactions begin as writers here, and wait up to 20 seconds.
+    """
+    connection_created.connect(_wait_for_the_lock, dispatch_uid="djq.runtime.scope")
+
+
+def _wait_for_the_lock(connection: BaseDatabaseWrapper, **_: object) -> None:
+    if connection.vendor != "sqlite":
+        return
+    if getattr(connection, "transaction_mode", None) is None:
+        connection.transaction_mode = "IMMEDIATE"  # type: ignore[attr-defined]
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA busy_timeout")
+        (milliseconds,) = cursor.fetchone()
+        if milliseconds < 20_000:
+            cursor.execute("PRAGMA busy_timeout = 20000")
+
+
+def _tidy(connection: BaseDatabaseWrapper) -> None:
+    if connection.connection is None:
+        return
+    unfinished = connection.in_atomic_block or not connection.get_autocommit()
+    max_age = connection.settings_dict["CONN_MAX_AGE"]
+    close_at = connection.close_at
+    too_old = bool(max_age) and close_at is not None and _clock.monotonic() >= close_at
+    if unfinished or too_old or (connection.errors_occurred and not connection.is_usable()):
+        connection.in_atomic_block = False
+        connection.close()
+    connection.errors_occurred = False
