@@ -50,3 +50,9 @@ def database(request):
 def live_database(request):
     """The alias of each database in turn; what the test does is committed, and flushed after it."""
     return _present(request.param)
+
+
+@pytest.fixture(params=_parameters(transaction=True)[1:])
+def server_database(request):
+    """As `live_database`, for the databases that are servers."""
+    return _present(request.param)

@@ -1,0 +1,269 @@
+"""The broker in a Django database: a table of packages, and leases kept by their due times.
+
+A row is due when `available_at` has come. Taking it moves `available_at` to the end of the lease and
+counts `attempts`; whoever falls silent loses it by that alone. The receipt is `<row>:<attempts>`, so
+that the receipt of a lost lease fits no row any more and a late word does no harm. A row given back
+is due since 1970: released rows come first, in the order in which they were queued.
+
+Every statement stands alone: inside the caller's transaction it joins it, outside it is committed by
+itself, and only MariaDB needs a transaction to take rows. Row by row order is (available_at, id).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.db import DatabaseError, InterfaceError, connections, transaction
+from django.db.transaction import TransactionManagementError
+from django.db.utils import Error
+from django.utils import timezone
+
+from djq.brokers.orm_claim import Claim, Wish, claim_for, queue_rows, queue_table
+from djq.brokers.orm_clock import ServerClock
+from djq.exceptions import BrokerUnavailable, ConfigError
+from djq.ports import Broker, Clock, Received
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+    from django.db.models import QuerySet
+
+    from djq.models import OrmQ
+
+__all__ = ["OrmBroker", "ServerClock"]
+
+KEY_CHARACTERS_MAX = 100
+ROWS_MAX = 300
+"""Most rows in one statement: old versions of SQLite take 999 parameters."""
+CHARACTERS_MAX = 4_000_000
+"""Most characters in one INSERT of several rows: MariaDB takes 16 MiB in one statement by default."""
+IN_FRONT = datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
+
+_RECEIPT = re.compile(r"(\d{1,18}):(\d{1,9})")
+
+
+class OrmBroker(Broker):
+    """Packages in the table `djq_ormq` of one database; delivers at least once."""
+
+    receipts: ClassVar[bool] = True
+    bulk_limit: ClassVar[int | None] = ROWS_MAX
+
+    def __init__(
+        self,
+        list_key: str = "default",
+        *,
+        alias: str,
+        clock: Clock,
+        retry_seconds: float,
+        claim: Claim | None = None,
+    ) -> None:
+        """Make a broker; nothing is asked of the database yet.
+
+        Args:
+            list_key: The queue's name.
+            alias: The key of the database in DATABASES.
+            clock: Whose time the leases keep; a `ServerClock` where hosts share the queue.
+            retry_seconds: How long a lease lasts.
+            claim: How rows are taken; the best way for the database when left out.
+        """
+        if len(list_key) > KEY_CHARACTERS_MAX:
+            raise ConfigError(
+                f"the queue's name {list_key!r:.120} has {len(list_key)} characters; "
+                f"at most {KEY_CHARACTERS_MAX} fit; choose a shorter `name`"
+            )
+        super().__init__(list_key)
+        self.database = alias
+        self._alias = alias
+        self._clock = clock
+        self._lease = timedelta(seconds=retry_seconds)
+        self._claim = claim
+
+    def enqueue(self, task: str) -> str | None:
+        return self.enqueue_many([task])[0]
+
+    def enqueue_many(self, tasks: Sequence[str]) -> list[str | None]:
+        """Send packages in order, all or none: one statement for hundreds of small ones."""
+        if not tasks:
+            return []
+        with self._guard():
+            now = self._column_value(self._clock.now())
+            portions = list(_portions(tasks))
+            if len(portions) == 1:
+                return self._insert(portions[0], now)
+            ids: list[str | None] = []
+            with transaction.atomic(using=self._alias):
+                for portion in portions:
+                    ids += self._insert(portion, now)
+            return ids
+
+    def dequeue(self, limit: int = 1) -> list[Received]:
+        with self._guard():
+            now = self._clock.now()
+            wish = Wish(
+                alias=self._alias,
+                key=self.list_key,
+                limit=min(limit, ROWS_MAX),
+                now=self._column_value(now),
+                until=self._column_value(now + self._lease),
+            )
+            claim = self._claim or claim_for(self._connection)
+            return claim(wish)
+
+    def acknowledge(self, id: str) -> None:
+        self.acknowledge_many([id])
+
+    def acknowledge_many(self, ids: Iterable[str]) -> None:
+        with self._guard():
+            for rows in self._held(ids):
+                self._delete(rows)
+
+    def extend(self, id: str) -> str:
+        self.extend_many([id])
+        return id
+
+    def extend_many(self, ids: Iterable[str]) -> dict[str, str]:
+        """Extend many leases; receipts stay the same for the whole delivery."""
+        with self._guard():
+            until = self._column_value(self._clock.now() + self._lease)
+            for rows in self._held(ids):
+                rows.update(available_at=until)
+        return {}
+
+    def release(self, id: str) -> None:
+        self.release_many([id])
+
+    def release_many(self, ids: Iterable[str]) -> None:
+        with self._guard():
+            for rows in self._held(ids):
+                rows.update(lock=None, available_at=self._column_value(IN_FRONT))
+
+    def fail(self, id: str) -> None:
+        self.acknowledge(id)
+
+    def delete(self, id: str) -> None:
+        """Delete the package with this tracking id, or the one that this receipt stands for."""
+        if not id.isdecimal():
+            self.acknowledge(id)
+            return
+        with self._guard():
+            self._delete(self._rows().filter(id=int(id)))
+
+    def purge_queue(self) -> None:
+        with self._guard():
+            self._delete(self._rows())
+
+    def delete_queue(self) -> None:
+        self.purge_queue()
+
+    def queue_size(self) -> int:
+        with self._guard():
+            now = self._column_value(self._clock.now())
+            return self._rows().filter(available_at__lte=now).count()
+
+    def lock_size(self) -> int | None:
+        with self._guard():
+            now = self._column_value(self._clock.now())
+            return self._rows().filter(lock__isnull=False, available_at__gt=now).count()
+
+    def ping(self) -> bool:
+        """Whether the database answers a query."""
+        try:
+            with self._guard(), self._connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+                return cursor.fetchone() is not None
+        except BrokerUnavailable:
+            return False
+
+    def info(self) -> str:
+        return f"ORM {self._alias} ({self._connection.vendor})"
+
+    def close(self) -> None:
+        with suppress(Error):
+            self._connection.close()
+
+    @property
+    def _connection(self) -> BaseDatabaseWrapper:
+        return connections[self._alias]
+
+    def _rows(self) -> QuerySet[OrmQ]:
+        return queue_rows(self._alias, self.list_key)
+
+    def _delete(self, rows: QuerySet[OrmQ]) -> None:
+        # The plain delete() would wrap its one statement in a transaction: two more round trips.
+        rows._raw_delete(self._alias)  # noqa: SLF001 - the only way to say so
+
+    def _held(self, receipts: Iterable[str]) -> Iterator[QuerySet[OrmQ]]:
+        """The rows whose lease these receipts still hold, in as few queries as can be.
+
+        A receipt of another broker stands for no row here.
+        """
+        ids: dict[int, list[int]] = defaultdict(list)
+        for receipt in receipts:
+            match = _RECEIPT.fullmatch(receipt)
+            if match:
+                ids[int(match[2])].append(int(match[1]))
+        for attempts, rows in ids.items():
+            rows.sort()  # everybody locks in the same order, so that nobody waits in a ring
+            for start in range(0, len(rows), ROWS_MAX):
+                yield self._rows().filter(
+                    id__in=rows[start : start + ROWS_MAX], attempts=attempts, lock__isnull=False
+                )
+
+    def _insert(self, tasks: Sequence[str], now: datetime) -> list[str | None]:
+        # By hand, since Django would wrap it in a transaction: two more round trips.
+        connection = self._connection
+        quote = connection.ops.quote_name
+        columns = ", ".join(map(quote, ("key", "payload", "available_at", "attempts")))
+        rows = ", ".join(["(%s, %s, %s, 0)"] * len(tasks))
+        returns = connection.features.can_return_rows_from_bulk_insert
+        due = connection.ops.adapt_datetimefield_value(now)
+        statement = f"INSERT INTO {queue_table(connection)} ({columns}) VALUES {rows}"  # noqa: S608
+        parameters = [each for task in tasks for each in (self.list_key, task, due)]
+        with connection.cursor() as cursor:
+            cursor.execute(f"{statement} RETURNING id" if returns else statement, parameters)
+            return [str(row[0]) for row in cursor.fetchall()] if returns else [None] * len(tasks)
+
+    def _column_value(self, moment: datetime) -> Any:
+        """Give a moment as the columns keep it: without a zone it is UTC, not local time.
+
+        Local time goes back once a year, and a queue that keeps it would stand still for an hour.
+        """
+        connection = self._connection
+        if connection.vendor == "postgresql" or connection.timezone is not None:
+            return moment
+        return timezone.make_naive(moment, UTC)
+
+    @contextmanager
+    def _guard(self) -> Iterator[None]:
+        """Turn a driver's error into `BrokerUnavailable`, and drop a connection that may be broken."""
+        try:
+            yield
+        except TransactionManagementError:
+            # The caller's own transaction has failed before: that is the caller's to know.
+            raise
+        except (DatabaseError, InterfaceError, Error) as error:
+            connection = self._connection
+            if not connection.in_atomic_block:
+                self.close()
+            raise BrokerUnavailable(
+                f"the database {self._alias!r} ({connection.vendor}) did not serve the queue "
+                f"{self.list_key!r}: {type(error).__name__}: {error}".rstrip()
+            ) from error
+
+
+def _portions(tasks: Sequence[str]) -> Iterator[list[str]]:
+    """Part packages into statements: few enough rows, and not too much text."""
+    portion: list[str] = []
+    characters = 0
+    for task in tasks:
+        if portion and (len(portion) == ROWS_MAX or characters + len(task) > CHARACTERS_MAX):
+            yield portion
+            portion, characters = [], 0
+        portion.append(task)
+        characters += len(task)
+    if portion:
+        yield portion

@@ -1,0 +1,232 @@
+"""A broker and a store in memory: the specification of the real ones, in the plainest code there is.
+
+Where a real one and its twin here differ, one of them is wrong; the contract suites and the agreement
+test hold them together. Both follow the clock that they are given and live in one process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import attrs
+
+from djq.core.call import load_call, load_value
+from djq.core.message import Finished
+from djq.exceptions import StoreRefused
+from djq.ports import Broker, Clock, Received
+
+IN_FRONT = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@attrs.define
+class Row:
+    """A package in the queue."""
+
+    id: int
+    package: str
+    available_at: datetime
+    taken: bool = False
+    attempts: int = 0
+
+    @property
+    def receipt(self) -> str:
+        """Names this delivery: it is void once the package was delivered again."""
+        return f"{self.id}:{self.attempts}"
+
+
+class MemoryBroker(Broker):
+    """A queue in memory; with receipts at least once, without them at most once."""
+
+    def __init__(
+        self,
+        list_key: str = "default",
+        *,
+        clock: Clock,
+        retry_seconds: float = 60.0,
+        receipts: bool = True,
+    ) -> None:
+        super().__init__(list_key)
+        self.receipts = receipts  # type: ignore[misc]  # one twin for brokers of both promises
+        self._clock = clock
+        self._lease = timedelta(seconds=retry_seconds)
+        self._rows: list[Row] = []
+        self._last_id = 0
+
+    def enqueue(self, task: str) -> str | None:
+        self._last_id += 1
+        self._rows.append(Row(self._last_id, task, self._clock.now()))
+        return str(self._last_id)
+
+    def dequeue(self, limit: int = 1) -> list[Received]:
+        now = self._clock.now()
+        due = [row for row in self._rows if row.available_at <= now]
+        taken = sorted(due, key=lambda row: (row.available_at, row.id))[:limit]
+        for row in taken:
+            row.taken = True
+            row.attempts += 1
+            row.available_at = now + self._lease
+        if self.receipts:
+            return [Received(row.receipt, row.package, row.attempts) for row in taken]
+        self._rows = [row for row in self._rows if row not in taken]
+        return [Received(None, row.package, row.attempts) for row in taken]
+
+    def acknowledge(self, id: str) -> None:
+        for row in self._held(id):
+            self._rows.remove(row)
+
+    def extend(self, id: str) -> str:
+        for row in self._held(id):
+            row.available_at = self._clock.now() + self._lease
+        return id
+
+    def release(self, id: str) -> None:
+        for row in self._held(id):
+            row.taken = False
+            row.available_at = IN_FRONT
+
+    def fail(self, id: str) -> None:
+        self.acknowledge(id)
+
+    def delete(self, id: str) -> None:
+        self._rows = [row for row in self._rows if str(row.id) != id]
+        self.acknowledge(id)
+
+    def purge_queue(self) -> None:
+        self._rows = []
+
+    def delete_queue(self) -> None:
+        self.purge_queue()
+
+    def queue_size(self) -> int:
+        now = self._clock.now()
+        return len([row for row in self._rows if row.available_at <= now])
+
+    def lock_size(self) -> int | None:
+        now = self._clock.now()
+        return len([row for row in self._rows if row.taken and row.available_at > now])
+
+    def info(self) -> str:
+        return "Memory"
+
+    def _held(self, receipt: str) -> list[Row]:
+        return [row for row in self._rows if row.taken and row.receipt == receipt]
+
+
+@attrs.frozen
+class MemoryTask:
+    """A task object with the attributes of a `Task` row."""
+
+    id: str
+    name: str
+    func: str
+    hook: str | None
+    group: str | None
+    body: bytes = attrs.field(repr=False)
+    value: bytes | None = attrs.field(repr=False)
+    started: datetime
+    stopped: datetime
+    success: bool
+    traceback: str = attrs.field(repr=False)
+    attempts: int
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        """The positional arguments."""
+        return load_call(self.body)[1] if self.body else ()
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """The keyword arguments."""
+        return load_call(self.body)[2] if self.body else {}
+
+    @property
+    def result(self) -> Any:
+        """What the function returned; of a failure the line that says why."""
+        return None if self.value is None else load_value(self.value)
+
+    def time_taken(self) -> float:
+        """Seconds from the call of `async_task` to the outcome."""
+        return (self.stopped - self.started).total_seconds()
+
+
+class MemoryStore:
+    """Outcomes in memory."""
+
+    alias: str | None = None
+
+    def __init__(self, *, save_limit: int = 250) -> None:
+        self._save_limit = save_limit
+        self._tasks: dict[str, MemoryTask] = {}
+
+    @property
+    def tasks(self) -> list[MemoryTask]:
+        """All that is kept, newest first."""
+        return sorted(self._tasks.values(), key=lambda task: (task.stopped, task.id), reverse=True)
+
+    def save(self, batch: Sequence[Finished]) -> None:
+        kept = dict(self._tasks)
+        for finished in batch:
+            if self._is_kept(finished):
+                task = self.present(finished)
+                _refuse_unfit(task)
+                if task.id not in kept or not kept[task.id].success:
+                    kept[task.id] = task
+        self._tasks.update(kept)
+        if self._save_limit > 0 and any(finished.outcome.success for finished in batch):
+            self._prune()
+
+    def unit(self) -> AbstractContextManager[None]:
+        """Nothing to undo: what is saved here stays saved."""
+        return nullcontext()
+
+    def present(self, finished: Finished) -> MemoryTask:
+        """The task object that a hook is called with."""
+        message, outcome = finished.message, finished.outcome
+        return MemoryTask(
+            id=message.id,
+            name=_plain(message.name)[:100],
+            func=_plain(message.func)[:256],
+            hook=message.hook,
+            group=message.group,
+            body=message.body,
+            value=outcome.value,
+            started=message.enqueued_at,
+            stopped=outcome.stopped_at,
+            success=outcome.success,
+            traceback=_plain(outcome.traceback),
+            attempts=finished.attempt,
+        )
+
+    def find(self, task_id_or_name: str | UUID) -> MemoryTask | None:
+        """The task with this id, otherwise the newest with this name."""
+        wanted = task_id_or_name.hex if isinstance(task_id_or_name, UUID) else task_id_or_name
+        named = [task for task in self.tasks if task.name == wanted]
+        return self._tasks.get(wanted) or (named[0] if named else None)
+
+    def _is_kept(self, finished: Finished) -> bool:
+        save = finished.message.save
+        wanted = self._save_limit >= 0 if save is None else save
+        return wanted or not finished.outcome.success
+
+    def _prune(self) -> None:
+        successes = [task for task in self.tasks if task.success]
+        for task in successes[self._save_limit :]:
+            del self._tasks[task.id]
+
+
+def _plain(text: str) -> str:
+    """Spell out what a database cannot keep in a text: zero bytes and halves of characters."""
+    return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _refuse_unfit(task: MemoryTask) -> None:
+    texts: Iterable[tuple[str | None, int]] = [(task.group, 100), (task.hook, 256)]
+    for text, limit in texts:
+        if text is not None and (len(text) > limit or _plain(text) != text):
+            raise StoreRefused(
+                f"{text!r:.300} cannot be kept; at most {limit} plain characters can"
+            )

@@ -1,0 +1,75 @@
+"""The broker contract, filled in for the twin in memory and for every database."""
+
+from __future__ import annotations
+
+import pytest
+
+from djq.brokers import orm_claim
+from djq.brokers.orm import OrmBroker
+from djq_testing.contract.broker import PlainBrokerContract, ReceiptBrokerContract
+from djq_testing.memory import MemoryBroker
+
+
+class SharedMemory:
+    """Brokers that share one queue a name, as clusters share a server."""
+
+    def __init__(self, clock, *, receipts):
+        self._clock = clock
+        self._receipts = receipts
+        self._brokers = {}
+
+    def __call__(self, key):
+        return self._brokers.setdefault(
+            key, MemoryBroker(key, clock=self._clock, retry_seconds=60.0, receipts=self._receipts)
+        )
+
+
+class TestMemoryBroker(ReceiptBrokerContract):
+    @pytest.fixture
+    def make_broker(self, clock):
+        return SharedMemory(clock, receipts=True)
+
+
+class TestMemoryBrokerWithoutReceipts(PlainBrokerContract):
+    @pytest.fixture
+    def make_broker(self, clock):
+        return SharedMemory(clock, receipts=False)
+
+
+class OrmContract(ReceiptBrokerContract):
+    claim = None
+
+    @pytest.fixture
+    def make_broker(self, clock, live_database):
+        return lambda key: OrmBroker(
+            key, alias=live_database, clock=clock, retry_seconds=60.0, claim=type(self).claim
+        )
+
+
+class TestOrmBroker(OrmContract):
+    pass
+
+
+class TestOrmBrokerRowByRow(OrmContract):
+    """The way of databases that cannot skip locked rows: any database can go it."""
+
+    claim = staticmethod(orm_claim.claim_row_by_row)
+
+
+class TestOrmBrokerSkippingLockedRows(OrmContract):
+    """The way of MariaDB, on PostgreSQL too."""
+
+    claim = staticmethod(orm_claim.claim_by_skip_locked)
+
+    @pytest.fixture
+    def live_database(self, server_database):
+        return server_database
+
+
+class TestOrmBrokerInTheCallersTransaction(OrmContract):
+    @pytest.fixture
+    def make_broker(self, clock, database):
+        return lambda key: OrmBroker(key, alias=database, clock=clock, retry_seconds=60.0)
+
+    def test_connects_anew_after_a_close(self):
+        """Asked of the others: a transaction ends with its connection."""
