@@ -1,0 +1,3 @@
+"""Where outcomes are kept."""
+
+from __future__ import annotations

@@ -1,0 +1,262 @@
+"""The result store in a Django database: writes batches of outcomes, finds one again.
+
+One upsert keeps a whole batch, by the rule that the first success of a task is final and a failure
+gives way to whatever comes later. It is one statement because two would leave a gap: a failure that
+another monitor writes between a DELETE and an INSERT would shut out a success. Django's own upserts
+cannot carry that condition, and its `ignore_conflicts` makes MariaDB cut values silently.
+
+The first statement of a transaction here is always a write. SQLite answers "database is locked" at
+once, without waiting, to a transaction that has read before another process wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django.apps import apps
+from django.db import DataError, IntegrityError, NotSupportedError, connections, transaction
+from django.db.models import Case, Q, Value, When
+from django.db.transaction import TransactionManagementError
+from django.db.utils import Error
+from django.utils import timezone
+
+from djq.core.message import Finished
+from djq.exceptions import StoreRefused, StoreUnavailable
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+    from djq.models import Task
+
+ID_CHARACTERS = 32
+NAME_CHARACTERS_MAX = 100
+FUNC_CHARACTERS_MAX = 256
+LIMITS: Mapping[str, int] = {"group": 100, "hook": 256}
+"""What means something by each of its characters is refused when it is too long, not cut."""
+
+COLUMNS = 12
+ROWS_MAX = 500
+BYTES_MAX = 4_000_000
+"""Most rows and bytes in one statement; a larger row has one to itself."""
+
+STATEMENT_BYTES_MAX = 200_000
+"""What the other columns of one row and the statement's own words take at most."""
+
+_HEX = frozenset("0123456789abcdefABCDEF")
+_REFUSED = (DataError, IntegrityError, NotSupportedError, ValueError, TypeError, OverflowError)
+
+
+class DatabaseStore:
+    """Outcomes in the table `djq_task`."""
+
+    def __init__(self, *, alias: str, save_limit: int) -> None:
+        """Make a store; nothing is asked of the database yet.
+
+        Args:
+            alias: The key of the database in DATABASES.
+            save_limit: Most successes kept. 0: all of them. Below 0: only those that ask for it.
+        """
+        self.alias: str | None = alias
+        self._alias = alias
+        self._save_limit = save_limit
+
+    def save(self, batch: Sequence[Finished]) -> None:
+        """Keep the outcomes, all or none, then all but the newest `save_limit` successes go."""
+        kept = _winners(finished for finished in batch if self._is_kept(finished))
+        if not kept:
+            return
+        with self._guard():
+            rows = [self._row(finished) for finished in kept]
+            with transaction.atomic(using=self._alias):
+                for portion in self._portions(rows):
+                    self._upsert(portion)
+                if self._save_limit > 0 and any(finished.outcome.success for finished in kept):
+                    self._prune()
+
+    @contextmanager
+    def unit(self) -> Iterator[None]:
+        """A transaction of this database, for what has to be kept together."""
+        with self._guard(body=False), transaction.atomic(using=self._alias):
+            yield
+
+    def present(self, finished: Finished) -> Task:
+        """The task object as it would be found again; of a success not kept, an unsaved one."""
+        model: type[Task] = apps.get_model("djq", "Task")
+        task = model(**self._row(finished))
+        if self._is_kept(finished):
+            task._state.adding = False  # noqa: SLF001 - documented all the same
+            task._state.db = self._alias  # noqa: SLF001
+        return task
+
+    def find(self, task_id_or_name: str | UUID) -> Task | None:
+        """The task with this id, otherwise the newest with this name; one query."""
+        model: type[Task] = apps.get_model("djq", "Task")
+        wanted = task_id_or_name.hex if isinstance(task_id_or_name, UUID) else task_id_or_name
+        tasks = model.objects.using(self._alias)
+        if _plain(wanted) != wanted:
+            return None
+        with self._guard():
+            if len(wanted) != ID_CHARACTERS or not _HEX.issuperset(wanted):
+                return tasks.filter(name=wanted).order_by("-stopped", "-id").first()
+            by_id_first = Case(When(id=wanted.lower(), then=Value(0)), default=Value(1))
+            found = tasks.filter(Q(id=wanted.lower()) | Q(name=wanted))
+            return found.order_by(by_id_first, "-stopped", "-id").first()
+
+    @property
+    def _connection(self) -> BaseDatabaseWrapper:
+        return connections[self._alias]
+
+    def _is_kept(self, finished: Finished) -> bool:
+        if not finished.outcome.success:
+            return True
+        save = finished.message.save
+        return self._save_limit >= 0 if save is None else save
+
+    def _row(self, finished: Finished) -> dict[str, Any]:
+        message, outcome = finished.message, finished.outcome
+        return {
+            "id": message.id,
+            "name": _plain(message.name)[:NAME_CHARACTERS_MAX],
+            "func": _plain(message.func)[:FUNC_CHARACTERS_MAX],
+            "hook": message.hook,
+            "group": message.group,
+            "body": message.body,
+            "value": outcome.value,
+            "started": self._local(message.enqueued_at),
+            "stopped": self._local(outcome.stopped_at),
+            "success": outcome.success,
+            "traceback": _plain(outcome.traceback),
+            "attempts": finished.attempt,
+        }
+
+    def _local(self, moment: datetime) -> datetime:
+        # Without USE_TZ Django keeps times naive, in the time zone of the project.
+        if self._connection.timezone is not None:
+            return moment
+        return timezone.make_naive(moment, timezone.get_default_timezone())
+
+    def _portions(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+        """Part rows into statements, after a look at what can never be kept."""
+        parameters_max = self._connection.features.max_query_params or ROWS_MAX * COLUMNS
+        rows_max = min(ROWS_MAX, parameters_max // COLUMNS)
+        portion: list[Mapping[str, Any]] = []
+        size = 0
+        for row in rows:
+            _refuse_unfit(row)
+            added = len(row["body"]) + len(row["value"]) + len(row["traceback"])
+            if added > BYTES_MAX:
+                self._refuse_oversized(row)
+            if portion and (len(portion) == rows_max or size + added > BYTES_MAX):
+                yield portion
+                portion, size = [], 0
+            portion.append(row)
+            size += added
+        yield portion
+
+    def _refuse_oversized(self, row: Mapping[str, Any]) -> None:
+        """Refuse what MariaDB would answer by hanging up: it would be tried again for ever."""
+        if self._connection.vendor != "mysql":
+            return
+        with self._connection.cursor() as cursor:
+            cursor.execute("SELECT @@max_allowed_packet")
+            (limit,) = cursor.fetchone()
+        size = sum(_escaped_size(row[name]) for name in ("body", "value")) + STATEMENT_BYTES_MAX
+        if size > limit:
+            raise StoreRefused(
+                f"the call and the result of task {row['id']} need {size} bytes together; the "
+                f"database takes {limit} in one statement; raise its max_allowed_packet, or "
+                "return less"
+            )
+
+    def _upsert(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        connection = self._connection
+        quote = connection.ops.quote_name
+        fields = apps.get_model("djq", "Task")._meta.concrete_fields  # noqa: SLF001
+        columns = [quote(field.column) for field in fields]
+        table, success = quote("djq_task"), quote("success")
+        # MariaDB assigns from left to right: the condition's own column comes last.
+        changing = sorted(columns[1:], key=lambda column: column == success)
+        if connection.features.supports_update_conflicts_with_target:
+            updates = ", ".join(f"{column} = excluded.{column}" for column in changing)
+            rule = f"ON CONFLICT (id) DO UPDATE SET {updates} WHERE NOT {table}.{success}"
+        else:
+            updates = ", ".join(f"{c} = IF({success}, {c}, VALUES({c}))" for c in changing)
+            rule = f"ON DUPLICATE KEY UPDATE {updates}"
+        marks = ", ".join([f"({', '.join(['%s'] * len(fields))})"] * len(rows))
+        statement = f"INSERT INTO {table} ({', '.join(columns)}) VALUES {marks} {rule}"  # noqa: S608
+        parameters = [
+            field.get_db_prep_save(row[field.name], connection) for row in rows for field in fields
+        ]
+        with connection.cursor() as cursor:
+            cursor.execute(statement, parameters)
+
+    def _prune(self) -> None:
+        """Keep the newest successes; those of one moment are parted by their ids."""
+        connection = self._connection
+        offset = connection.ops.limit_offset_sql(self._save_limit, None)
+        superfluous = (
+            f"SELECT id FROM djq_task WHERE success ORDER BY stopped DESC, id DESC {offset}"  # noqa: S608
+        )
+        if connection.vendor == "mysql":
+            statement = f"DELETE t FROM djq_task t JOIN ({superfluous}) AS old ON old.id = t.id"
+        else:
+            statement = f"DELETE FROM djq_task WHERE id IN ({superfluous})"  # noqa: S608
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+
+    @contextmanager
+    def _guard(self, *, body: bool = True) -> Iterator[None]:
+        """Turn a driver's error into djq's, and drop a connection that may be broken."""
+        try:
+            yield
+        except TransactionManagementError:
+            # The caller's own transaction has failed before: that is the caller's to know.
+            raise
+        except _REFUSED as error:
+            if not body and not isinstance(error, Error):
+                raise
+            raise StoreRefused(f"{type(error).__name__}: {error}") from error
+        except Error as error:
+            connection = self._connection
+            if not connection.in_atomic_block:
+                with suppress(Error):
+                    connection.close()
+            raise StoreUnavailable(
+                f"the database {self._alias!r} ({connection.vendor}) did not serve the results: "
+                f"{type(error).__name__}: {error}".rstrip()
+            ) from error
+
+
+def _winners(batch: Iterable[Finished]) -> list[Finished]:
+    """One outcome a task, in the order of ids: its first success, otherwise its last failure."""
+    winners: dict[str, Finished] = {}
+    for finished in batch:
+        earlier = winners.get(finished.message.id)
+        if earlier is None or not earlier.outcome.success:
+            winners[finished.message.id] = finished
+    # Monitors that write the same tasks lock them in the same order and never wait in a ring.
+    return [winners[id] for id in sorted(winners)]
+
+
+def _escaped_size(data: bytes) -> int:
+    """How many bytes this takes in a statement of MariaDB."""
+    return len(data) + sum(data.count(byte) for byte in b"\0\n\r\x1a\"'\\")
+
+
+def _plain(text: str) -> str:
+    """Spell out what no database keeps in a text: zero bytes and halves of characters."""
+    return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _refuse_unfit(row: Mapping[str, Any]) -> None:
+    for name, limit in LIMITS.items():
+        text = row[name]
+        if text is not None and (len(text) > limit or _plain(text) != text):
+            raise StoreRefused(
+                f"the {name} {text!r:.300} of task {row['id']} cannot be kept; it may have at most "
+                f"{limit} characters, and neither zero bytes nor halves of characters"
+            )
