@@ -109,7 +109,9 @@ def _custom(path: str, list_key: str) -> Broker:
     try:
         kind = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"Q_CLUSTER['broker_class'] = {path!r} cannot be imported: {error}") from error
+        raise ConfigError(
+            f"Q_CLUSTER['broker_class'] = {path!r} cannot be imported: {error}"
+        ) from error
     if not (isinstance(kind, type) and issubclass(kind, Broker)):
         raise ConfigError(
             f"Q_CLUSTER['broker_class'] = {path!r} is no broker: inherit from djq.brokers.Broker."

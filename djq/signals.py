@@ -67,7 +67,9 @@ _says(events.ClusterStopped, logging.INFO)(lambda e: f"Q Cluster-{e.cluster_id} 
 _says(events.ChildReady, logging.INFO)(lambda e: READY[e.role].format(label=e.label, pid=e.pid))
 _says(events.ChildStopped, logging.INFO)(lambda e: STOPPED[e.role].format(label=e.label))
 _says(events.ProcessesStopping, logging.INFO)(lambda e: f"{e.label} stopping cluster processes")
-_says(events.SpawnFailed, logging.ERROR)(lambda e: f"a {e.role.value} could not be started: {e.reason}")
+_says(events.SpawnFailed, logging.ERROR)(
+    lambda e: f"a {e.role.value} could not be started: {e.reason}"
+)
 _says(events.BatchSaved, logging.INFO)(lambda e: f"Processed {e.count} tasks")
 _says(events.PackageRefused, logging.ERROR)(
     lambda e: f"a package was refused and failed with the broker (receipt {e.receipt}): {e.reason}"
@@ -83,7 +85,9 @@ _says(events.StopCutShort, logging.WARNING)(lambda e: f"the stop was cut short: 
 def _(event: events.ChildReplaced) -> Line:
     if event.recycled:
         return logging.INFO, f"{event.label} recycles a {event.role.value}: {event.reason}", {}
-    words = f"{event.label} reincarnates a {event.role.value}: the last one ended with {event.reason}"
+    words = (
+        f"{event.label} reincarnates a {event.role.value}: the last one ended with {event.reason}"
+    )
     return logging.WARNING, words, {}
 
 
@@ -103,7 +107,7 @@ def _(event: events.TaskSaved) -> Line:
 @line_of.register
 def _(event: events.TaskHandedBack) -> Line:
     extra = {"task_id": event.task_id, "task_name": event.name, "func": event.func}
-    return logging.INFO, f"Handed back [{event.name}] {event.func}: {event.reason}", extra
+    return logging.INFO, f"Handed back to the broker [{event.name}] {event.func}", extra
 
 
 @line_of.register

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 import attrs
 
 from djq.components.backoff import Backoff
+from djq.core.call import load_value
 from djq.core.codec import Codec, pack, unpack
 from djq.core.composition import followers
 from djq.core.events import (
@@ -28,7 +29,6 @@ from djq.core.events import (
     TaskUnsaved,
 )
 from djq.core.lifecycle import Role
-from djq.core.call import load_value
 from djq.core.message import Finished, Kind
 from djq.core.protocol import Keep, Kept, Ready, Renew, Renewed, Settled, Stop, Verdict
 from djq.core.settlement import failure
@@ -124,7 +124,9 @@ class Monitor:
             self._around.observer.notify(ServiceAway("broker (renewing leases)", str(error)))
             return
         if changed:
-            pairs = [(r, changed[p]) for r, p in zip(receipts, present, strict=True) if p in changed]
+            pairs = [
+                (r, changed[p]) for r, p in zip(receipts, present, strict=True) if p in changed
+            ]
             self._renewed.update(pairs)
             self._link.send(Renewed(tuple(pairs)))
 
@@ -177,7 +179,9 @@ class Monitor:
                     packages.append(self._codec.seal(pack(message)))
                 except TaskRefused as error:
                     self._around.observer.notify(
-                        HookFailed(finished.message.id, finished.message.name, message.func, str(error), "")
+                        HookFailed(
+                            finished.message.id, finished.message.name, message.func, str(error), ""
+                        )
                     )
         if packages:
             self._broker.enqueue_many(packages)
@@ -225,7 +229,7 @@ class Monitor:
         for item in batch.items:
             if item.verdict is Verdict.HAND_BACK:
                 delivery = item.delivery
-                notify(TaskHandedBack(delivery.task_id, delivery.name, delivery.func, "handed back"))
+                notify(TaskHandedBack(delivery.task_id, delivery.name, delivery.func))
         for finished in batch.finished:
             self._tell_one(finished, quiet=quiet)
 
@@ -239,5 +243,7 @@ class Monitor:
             self._around.observer.notify(event)
             return
         self._around.observer.notify(
-            TaskSaved(message.id, message.name, message.func, outcome.success, error, outcome.seconds)
+            TaskSaved(
+                message.id, message.name, message.func, outcome.success, error, outcome.seconds
+            )
         )

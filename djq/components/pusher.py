@@ -10,11 +10,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 
+from djq.components.backoff import Backoff
 from djq.core.codec import Codec, delivery_of
 from djq.core.events import ChildStopped, PackageRefused
 from djq.core.lifecycle import Role
 from djq.core.protocol import Credit, Deliveries, Delivery, Empty, Probe, Ready, Stop
-from djq.components.backoff import Backoff
 from djq.exceptions import BadPackage, BrokerUnavailable
 from djq.ports import Broker, Link, Surroundings, Wait
 

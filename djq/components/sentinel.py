@@ -245,16 +245,24 @@ class Sentinel:
         if self.closing.is_hasty:
             self.book.recall()
             self._stop_workers(StopLevel.HASTY)
-        elif state is ClusterState.DRAINING and not self.book.queue:
-            self._stop_workers(StopLevel.GENTLE)
-        elif state is ClusterState.DRAINING and not self.book.workers:
-            self.supervision.reopen(Role.WORKER, now)
-        if state is ClusterState.SAVING and not self.book.unsaved:
-            for child in self.supervision.of(Role.MONITOR):
-                self._tell_stop(child.id, StopLevel.GENTLE)
-        elif state is ClusterState.SAVING:
-            self.supervision.reopen(Role.MONITOR, now)
+        elif state is ClusterState.DRAINING:
+            self._drain(now)
+        if state is ClusterState.SAVING:
+            self._save_the_rest(now)
         return self._facts(now)
+
+    def _drain(self, now: float) -> None:
+        if not self.book.queue:
+            self._stop_workers(StopLevel.GENTLE)
+        elif not self.book.workers:
+            self.supervision.reopen(Role.WORKER, now)
+
+    def _save_the_rest(self, now: float) -> None:
+        if self.book.unsaved:
+            self.supervision.reopen(Role.MONITOR, now)
+            return
+        for child in self.supervision.of(Role.MONITOR):
+            self._tell_stop(child.id, StopLevel.GENTLE)
 
     def _stop_workers(self, level: StopLevel) -> None:
         for child in self.supervision.of(Role.WORKER):

@@ -93,10 +93,11 @@ class BatchSaved(Event):
 
 @attrs.frozen
 class TaskHandedBack(Event):
+    """The broker was given a task back: its worker died, or a stop came before it could start."""
+
     task_id: str
     name: str
     func: str
-    reason: str
 
 
 @attrs.frozen

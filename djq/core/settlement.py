@@ -85,7 +85,9 @@ def refusal_line(delivery: Delivery, policy: Policy) -> str | None:
     if delivery.attempt <= attempts_allowed(delivery, policy):
         return None
     tried = _attempts(delivery.attempt - 1)
-    return f"TooManyAttempts: no outcome after {tried}: each time its cluster was gone before the end"
+    return (
+        f"TooManyAttempts: no outcome after {tried}: each time its cluster was gone before the end"
+    )
 
 
 def describe_exit(code: int) -> str:

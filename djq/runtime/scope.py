@@ -21,6 +21,9 @@ from djq.runtime.clock import SystemClock
 
 _clock = SystemClock()
 
+BUSY_MILLISECONDS = 20_000
+"""How long a SQLite connection of a cluster's process waits for its turn to write."""
+
 
 def close_all() -> None:
     """Close every database connection of this process: call it before a fork."""
@@ -64,8 +67,8 @@ def _wait_for_the_lock(connection: BaseDatabaseWrapper, **_: object) -> None:
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA busy_timeout")
         (milliseconds,) = cursor.fetchone()
-        if milliseconds < 20_000:
-            cursor.execute("PRAGMA busy_timeout = 20000")
+        if milliseconds < BUSY_MILLISECONDS:
+            cursor.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
 
 
 def _tidy(connection: BaseDatabaseWrapper) -> None:
