@@ -1,0 +1,197 @@
+"""The documented functions: ask for a task, and get what came of it.
+
+Whatever can be found wrong with a task is found here, before anything is sent: an option, a call
+that does not pickle, a size. What happens after that is an outcome, and never an error here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from math import inf
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
+
+from django.db import transaction
+
+from djq import assembly, inline
+from djq.brokers import get_broker
+from djq.conf import get_config
+from djq.core.call import dump_call, func_path
+from djq.core.codec import pack
+from djq.core.message import TaskMessage
+from djq.core.names import name_of
+from djq.core.options import Options, split
+from djq.exceptions import TaskRefused
+from djq.ports import Broker, Clock, Surroundings
+from djq.runtime.clock import SystemClock
+
+if TYPE_CHECKING:
+    # Models can only be imported once the apps are loaded; these functions anywhere.
+    from djq.models import Task
+
+__all__ = ["async_task", "fetch", "queue_size", "result"]
+
+PAUSE_SECONDS_FIRST = 0.001
+PAUSE_SECONDS_MAX = 0.05
+
+Found = TypeVar("Found")
+
+
+def async_task(func: Callable[..., Any] | str, *args: Any, **kwargs: Any) -> str:
+    """Put a task in the queue: `func` is called by a worker with the arguments that follow.
+
+    Args:
+        func: The function, or its dotted path; one that a worker can find again by its module and
+            name.
+        *args: Positional arguments for the function; they are pickled.
+        **kwargs: Keyword arguments for the function, and the options below. Options may be put
+            into one dict, `q_options`, instead: they come from it alone then, and every other
+            keyword goes to the function.
+
+    Keyword Args:
+        hook: Function, or its dotted path, to call with the finished task, in a worker.
+        group: Label of a group of tasks, at most 100 characters.
+        save: Whether a success is kept; by default as `save_limit` says. Failures always are.
+        timeout: Seconds that one run may take; by default the cluster's own.
+        sync: True runs the task here and now; by default as the setting `sync` says.
+        cached: Not there yet.
+        broker: The broker to send by; by default this process' own, which is kept open.
+        task_name: Name of the task, 1 to 100 characters; by default four words.
+        on_commit: True sends it when the present transaction commits, and not at all when that is
+            rolled back; by default as the setting `on_commit` says.
+        max_attempts: Deliveries without an outcome before it is recorded as failed.
+
+    Returns:
+        The task's id, 32 hex digits.
+
+    Raises:
+        TaskRefused: The task cannot be queued as it is; nothing was sent. The caller's mistake.
+        BrokerUnavailable: The broker did not take it.
+    """
+    options, keywords = split(kwargs)
+    config = get_config()
+    _refuse_cached(config.cached if options.cached is None else options.cached)
+    message = _message(func, args, keywords, options, assembly.surroundings())
+    frame = pack(message)
+    package = assembly.make_codec(config).seal(frame)
+    if config.sync if options.sync is None else options.sync:
+        inline.run(frame)
+        return message.id
+    broker: Broker = get_broker() if options.broker is None else options.broker
+    if broker.max_payload is not None and len(package) > broker.max_payload:
+        raise TaskRefused(
+            f"the task has {len(package):,} characters, more than the {broker.max_payload:,} that "
+            f"the broker ({type(broker).__name__}) takes; pass a reference to the data instead "
+            "(a primary key, a file name)"
+        )
+    if config.on_commit if options.on_commit is None else options.on_commit:
+        _send_on_commit(broker, package)
+    else:
+        broker.enqueue(package)
+    return message.id
+
+
+def result(task_id: str | UUID, wait: float = 0, cached: bool = False) -> Any:  # noqa: FBT001, FBT002 - as documented
+    """Give what a task returned; of a failed one the line that says why.
+
+    Args:
+        task_id: The id or the name of the task; of several with one name, the newest counts.
+        wait: Most milliseconds to wait for its outcome; -1 for as long as it takes.
+        cached: Not there yet.
+
+    Returns:
+        None also when there is no outcome by the end of the wait; `fetch` tells the two apart.
+    """
+    task = fetch(task_id, wait, cached)
+    return None if task is None else task.result
+
+
+def fetch(task_id: str | UUID, wait: float = 0, cached: bool = False) -> Task | None:  # noqa: FBT001, FBT002 - as documented
+    """Give a task with its outcome.
+
+    Args:
+        task_id: The id or the name of the task; of several with one name, the newest counts.
+        wait: Most milliseconds to wait for its outcome; -1 for as long as it takes.
+        cached: Not there yet.
+
+    Returns:
+        None when there is no outcome by the end of the wait.
+    """
+    _refuse_cached(cached)
+    store = assembly.get_store()
+    clock = SystemClock()
+    return Waiter(clock, clock.pause).wait(lambda: store.find(task_id), wait)
+
+
+def queue_size(broker: Broker | None = None) -> int:
+    """Say how many tasks wait in the broker's queue, those being worked on left out."""
+    return (get_broker() if broker is None else broker).queue_size()
+
+
+class Waiter:
+    """Looks for something until it is there, with pauses that grow from 1 ms to 50 ms."""
+
+    def __init__(self, clock: Clock, pause: Callable[[float], None]) -> None:
+        """`pause` is given seconds, and returns when they have passed."""
+        self._clock = clock
+        self._pause = pause
+
+    def wait(self, look: Callable[[], Found | None], milliseconds: float) -> Found | None:
+        """Give what `look` finds, at once when it finds it; None at the end of the wait.
+
+        It looks at least once, and once more when the time is up. A negative wait has no end.
+        """
+        seconds = milliseconds / 1000 if milliseconds >= 0 else inf
+        deadline = self._clock.monotonic() + seconds
+        paused_seconds, next_seconds = 0.0, PAUSE_SECONDS_FIRST
+        while (found := look()) is None:
+            # The pauses count too: a test that froze the clock would wait for ever.
+            left = min(deadline - self._clock.monotonic(), seconds - paused_seconds)
+            if left <= 0:
+                return None
+            self._pause(min(next_seconds, left))
+            paused_seconds += next_seconds
+            next_seconds = min(next_seconds * 2, PAUSE_SECONDS_MAX)
+        return found
+
+
+def _message(
+    func: Callable[..., Any] | str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    options: Options,
+    around: Surroundings,
+) -> TaskMessage:
+    path = func_path(func)
+    task_id = around.ids.task_id()
+    return TaskMessage(
+        id=task_id,
+        name=name_of(task_id) if options.task_name is None else options.task_name,
+        func=path,
+        enqueued_at=around.clock.now(),
+        body=dump_call(func, args, kwargs),
+        timeout=options.timeout,
+        group=options.group,
+        hook=options.hook,
+        save=options.save,
+        max_attempts=options.max_attempts,
+    )
+
+
+def _send_on_commit(broker: Broker, package: str) -> None:
+    """Send when the transaction of the default database has committed, and the broker's own too.
+
+    Outside a transaction Django runs what is given to `on_commit` at once.
+    """
+    send: Callable[[], object] = partial(broker.enqueue, package)
+    if broker.database is not None:
+        send = partial(transaction.on_commit, send, using=broker.database)
+    transaction.on_commit(send)
+
+
+def _refuse_cached(cached: float) -> None:
+    if cached:
+        raise TaskRefused(
+            f"cached={cached!r} is not there yet: results are kept in the database; leave it out"
+        )
