@@ -25,7 +25,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture
 def djq_manual_clock(request: pytest.FixtureRequest) -> ManualClock:
     """A clock that stands still until the test moves it."""
-    from djq_testing.clock import ManualClock
+    from djq_testing.clock import ManualClock  # noqa: PLC0415 - not before a test asks
 
     marker = request.node.get_closest_marker("djq_clock")
     if marker is None:
