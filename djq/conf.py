@@ -119,6 +119,7 @@ class SecretKeySigner:
         return made[2]
 
 
+@functools.cache
 def make_signer(purpose: str, name: str) -> SecretKeySigner:
     """Make the signer for one purpose of the cluster `name`: what one signs, no other accepts."""
     return SecretKeySigner(f"djq:{purpose}:{name}")

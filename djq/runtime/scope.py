@@ -44,12 +44,6 @@ def fresh_connections() -> Iterator[None]:
             _tidy(connection)
 
 
-@contextmanager
-def same_connections() -> Iterator[None]:
-    """Surround one task that runs inline, in its caller's own transaction: nothing is touched."""
-    yield
-
-
 def tune_sqlite() -> None:
     """In a cluster's process: SQLite connections wait for their turn instead of failing.
 

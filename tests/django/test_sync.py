@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from datetime import timedelta
 from functools import partial
 
@@ -20,7 +21,6 @@ from djq.inline import InlineRunner, savepoints
 from djq.models import Schedule, Task
 from djq.ports import Surroundings
 from djq.results.database import DatabaseStore
-from djq.runtime.scope import same_connections
 from djq.tasks import async_task, fetch, queue_size, result
 from djq_testing.clock import ManualClock, SeededIds
 from djq_testing.memory import MemoryStore
@@ -50,7 +50,7 @@ class Events:
 class Bench:
     """An inline runner whose surroundings the test holds."""
 
-    def __init__(self, store=None, scope=same_connections, max_payload=1_000_000):
+    def __init__(self, store=None, scope=nullcontext, max_payload=1_000_000):
         self.clock, self.ids, self.events = ManualClock(), SeededIds(1), Events()
         self.store = MemoryStore() if store is None else store
         self.runner = InlineRunner(
