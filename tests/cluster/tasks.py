@@ -1,0 +1,231 @@
+"""Functions that the clusters of these tests run: good ones, and some that no user should write."""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import random
+import re
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import setproctitle
+
+
+def append(path, line):
+    """Add a line to a file, in one write: many processes may do so at once."""
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    try:
+        os.write(fd, f"{line}\n".encode())
+    finally:
+        os.close(fd)
+
+
+def count(path):
+    """How many lines the file has."""
+    try:
+        with open(path) as file:
+            return len(file.readlines())
+    except FileNotFoundError:
+        return 0
+
+
+# Good ones.
+
+
+def noop(*_):
+    return None
+
+
+def nap(seconds):
+    time.sleep(seconds)
+    return seconds
+
+
+def note(path, line, seconds=0.0):
+    """Write down that it ran, and in which process."""
+    append(path, f"{line} {os.getpid()}")
+    time.sleep(seconds)
+    return line
+
+
+def slow_once(path, seconds):
+    """Take long at the first run, and no time at later ones."""
+    append(path, f"slow {os.getpid()}")
+    if count(path) == 1:
+        time.sleep(seconds)
+    return "slow"
+
+
+def note_span(path, line, seconds):
+    """Write down when it began and ended."""
+    append(path, f"{line} begin {time.monotonic():.6f}")
+    time.sleep(seconds)
+    append(path, f"{line} end {time.monotonic():.6f}")
+    return line
+
+
+def hook(task):
+    """Write down the outcome beside the database, in a file that the task's group names."""
+    append(task.group, f"{task.id} {task.success} {task.attempts}")
+
+
+def heartbeat(path):
+    """Write down the time, again and again, until somebody ends it."""
+    while True:
+        append(path, f"{time.monotonic():.6f}")
+        time.sleep(0.01)
+
+
+def enqueue_more(path, depth):
+    """A task that asks for another one, and so on."""
+    from djq.tasks import async_task  # noqa: PLC0415 - Django is ready only when the task runs
+
+    append(path, depth)
+    if depth:
+        async_task(enqueue_more, path, depth - 1)
+
+
+def write_rows(number):
+    """Write to the project's own database, as tasks do: read first, write then, in a transaction."""
+    from django.db import transaction  # noqa: PLC0415
+
+    from djq.models import Schedule  # noqa: PLC0415
+
+    with transaction.atomic():
+        before = Schedule.objects.filter(name=str(number)).count()
+        Schedule.objects.create(func="tests.cluster.tasks.noop", name=str(number), repeats=before)
+    Schedule.objects.filter(name=str(number)).update(hook="written")
+    return number
+
+
+def chance(_):
+    """Random numbers as a task would draw them."""
+    return random.random()
+
+
+def affinity(seconds):
+    """Which process runs on which processors."""
+    time.sleep(seconds)
+    return os.getpid(), sorted(os.sched_getaffinity(0))
+
+
+def grow(mib):
+    """Hold on to memory."""
+    held = globals().setdefault("_held", [])
+    held.append(bytearray(os.urandom(1024)) * (mib * 1024))
+    return os.getpid()
+
+
+def use_subprocess():
+    """What a program started by a task does with SIGTERM."""
+    program = "import signal; print(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+def _square_and_handler(number):
+    return number * number, signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def use_pool():
+    """What processes forked by a task do with their work and with SIGTERM."""
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        return pool.map(_square_and_handler, range(4))
+
+
+# Hostile ones.
+
+
+def die(code):
+    os._exit(code)
+
+
+def kill_itself():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def kill_worker_twice(path):
+    """Die, die, return."""
+    append(path, os.getpid())
+    if count(path) <= 2:
+        kill_itself()
+    return "third time"
+
+
+def segfault():
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.string_at(0)
+
+
+def backtrack():
+    """A regular expression that takes longer than anybody waits, without ever letting go."""
+    re.match(r"(a+)+$", "a" * 50 + "b")
+
+
+def give_lock():
+    return threading.Lock()
+
+
+def leave():
+    raise SystemExit(4)
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def eat_memory():
+    return bytearray(1 << 62)
+
+
+def recurse(depth=0):
+    return recurse(depth + 1)
+
+
+def close_everything():
+    os.closerange(0, 1024)
+    return "closed"
+
+
+def change_surroundings(folder):
+    """Leave another working directory and another environment behind."""
+    os.chdir(folder)
+    os.environ.clear()
+    sys.path.clear()
+    return os.getcwd()
+
+
+def ignore_signals():
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_IGN)
+    return "deaf"
+
+
+def leave_thread(seconds):
+    threading.Thread(target=time.sleep, args=(seconds,), daemon=False).start()
+    return "threaded"
+
+
+def leave_grandchild(seconds):
+    """Fork a process that outlives the task and its worker, and die.
+
+    It holds copies of all that the worker had open.
+    """
+    if os.fork() == 0:
+        setproctitle.setproctitle("grandchild")
+        time.sleep(seconds)
+        os._exit(0)
+    os._exit(5)
+
+
+def return_twice():
+    """Fork, and return from both."""
+    return "parent" if os.fork() else "child"
