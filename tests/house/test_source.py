@@ -113,3 +113,10 @@ def test_links_between_pages_lead_somewhere(page):
     targets = LINK.findall(page.read_text("utf-8"))
 
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_index_leads_to_every_page():
+    docs = ROOT / "docs"
+    linked = {docs / target for target in LINK.findall((docs / "index.md").read_text("utf-8"))}
+
+    assert set(docs.rglob("*.md")) - linked == {docs / "index.md"}
