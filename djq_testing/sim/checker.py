@@ -1,0 +1,251 @@
+"""What must hold, whatever struck; and what must hold exactly when nothing struck.
+
+The numbers are those of the reliability page: I1 no loss, I2 no ghosts, I3 bounded runs, I4
+exclusion, I5 one record, I6 save before acknowledge, I8 hooks, I9 liveness, I10 clean stop, I11 no
+orphans, I12 bounded memory. What a broker without receipts cannot promise is not asked of it: a
+task may be lost there, but only if something struck.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import attrs
+
+from djq.core.call import load_value
+from djq.core.composition import derived_id
+from djq.core.message import Finished, Kind, TaskMessage
+from djq_testing.memory import MemoryTask
+from djq_testing.sim.faults import Violation
+from djq_testing.sim.workload import FAILS, Behaviour, TaskSpec
+
+if TYPE_CHECKING:
+    from djq_testing.sim.spawn import SimProcess, TaskRun
+    from djq_testing.sim.world import World
+
+HARMLESS = {"clock_jump", "spawn_failure", "death_at_start", "store_error_before"}
+"""What may strike and still every task runs exactly once."""
+DELAYS = {"slow_message", "pause_process"}
+LIMIT_SLACK_SECONDS = 0.1
+
+
+@attrs.define(eq=False)
+class RunRecord:
+    """One run of one task, as the world saw it."""
+
+    task_id: str
+    sentinel: int
+    slot: int
+    began: float
+    ended: float | None = None
+    died: bool = False
+
+
+class Checker:
+    """Sees everything; believes nobody."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.specs: dict[str, TaskSpec] = {spec.id: spec for spec in world.tasks}
+        self.hooks: dict[str, TaskSpec] = {
+            derived_id(spec.id, f"hook:{step}"): spec
+            for spec in world.tasks
+            if spec.hook
+            for step in ("success", "failure")
+        }
+        self.runs: defaultdict[str, list[RunRecord]] = defaultdict(list)
+        self.performed: Counter[str] = Counter()
+        self.followed: Counter[str] = Counter()
+        self.saves: Counter[tuple[str, bool]] = Counter()
+        self.deaths: Counter[str] = Counter()
+        """Workers that died under a task, by its id."""
+        self._running: dict[int, RunRecord] = {}
+        self._receipts_run: set[str] = set()
+        self._spared: Counter[str] = Counter()
+        """Deliveries that were given back before they ran, by the id of their task."""
+
+    # Seen while it happens.
+
+    def run_began(self, process: SimProcess, run: TaskRun) -> None:
+        """A worker runs a task from now on."""
+        delivery = run.delivery
+        assert process.child is not None, "only a command is no child"
+        assert process.parent is not None, "a child has a parent"
+        self._known(delivery.task_id)
+        allowed = self._attempts(delivery.task_id)
+        if delivery.attempt > allowed:
+            raise Violation(
+                f"I3: {self._say(delivery.task_id)} runs in delivery {delivery.attempt}"
+            )
+        receipt = (delivery.receipt or "").rstrip("+")
+        if receipt in self._receipts_run:
+            raise Violation(f"I3: {self._say(delivery.task_id)} runs twice by receipt {receipt}")
+        if receipt:
+            self._receipts_run.add(receipt)
+        record = RunRecord(
+            delivery.task_id, process.parent.pid, process.child.slot, self._world.timeline.now
+        )
+        others = [r for r in self._running.values() if r.sentinel == record.sentinel]
+        if any(other.slot == record.slot for other in others):
+            raise Violation(f"I4: two generations of seat {record.slot} run a task at a time")
+        if len(others) >= self._world.scene.workers:
+            raise Violation(f"I4: more tasks run than there are workers ({len(others) + 1})")
+        self._running[process.pid] = record
+        self.runs[record.task_id].append(record)
+
+    def run_ended(self, process: SimProcess, *, died: bool) -> None:
+        """A worker has run its task to the end, or died in it."""
+        record = self._running.pop(process.pid)
+        record.ended, record.died = self._world.timeline.now, died
+        assert process.parent is not None, "a worker has a parent"
+        limit = self.limit(record.task_id)
+        hits = self._world.chaos.hits
+        if limit is None or not process.parent.is_alive or DELAYS & hits.keys():
+            return
+        seconds = record.ended - record.began
+        if seconds > limit + LIMIT_SLACK_SECONDS:
+            raise Violation(f"I9: {self._say(record.task_id)} was let run for {seconds:.2f} s")
+
+    def saved(self, batch: Sequence[Finished], before: Mapping[str, MemoryTask]) -> None:
+        """The store has kept a batch; `before` is what it had kept until then."""
+        for finished in batch:
+            id, outcome = finished.message.id, finished.outcome
+            self._known(id)
+            self.saves[id, outcome.success] += 1
+            kept = self._world.store.find(id)
+            if kept is None or (not kept.success and outcome.success):
+                raise Violation(f"I5: the outcome of {self._say(id)} was not kept")
+            if id in before and before[id].success and kept != before[id]:
+                raise Violation(f"I5: the success of {self._say(id)} was replaced")
+            if outcome.success:
+                self._check_success(self.specs[id], finished)
+            else:
+                self._check_failure(self.specs[id], finished)
+
+    def acknowledged(self, message: TaskMessage | None) -> None:
+        """The broker is told that a task has been processed."""
+        if message is None:
+            raise Violation("I6: poison was acknowledged")
+        if message.kind is Kind.TASK and self._world.store.find(message.id) is None:
+            raise Violation(f"I6: {self._say(message.id)} was acknowledged and is not saved")
+        if message.kind is Kind.HOOK and not self.runs[message.id]:
+            delivered = self._world.queue.deliveries[message.id]
+            if delivered < self._world.scene.max_attempts:
+                raise Violation(f"I8: {self._say(message.id)} was acknowledged and has not run")
+
+    def released(self, message: TaskMessage | None, receipt: str) -> None:
+        """A task is given back to the broker; `receipt` is that of the twin in memory."""
+        if message is not None and receipt not in self._receipts_run:
+            self._spared[message.id] += 1
+
+    def failed(self, message: TaskMessage | None) -> None:
+        """The broker is told that a package cannot be opened."""
+        if message is not None:
+            raise Violation(f"I13: the good package of {self._say(message.id)} was failed")
+
+    def cluster_ended(self, process: SimProcess, *, cut_short: bool) -> None:
+        """The process that ran a cluster is done."""
+        timely = self._world.scene.stop_timeout is None and process.signals < 3
+        if cut_short and timely and not self._world.chaos.hits:
+            raise Violation("I10: a stop that nothing disturbed says that it was cut short")
+        if cut_short:
+            self._world.chaos.hits["cut_short"] += 1
+        if not self.is_disturbed and self._world.scene.receipts:
+            left = [self._say(id) for id in self._world.queue.leased_to(process.cluster)]
+            if left and self._world.scene.ack_failures:
+                raise Violation(f"I10: neither acknowledged nor given back: {', '.join(left)}")
+
+    # Judged at the end.
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Something struck that may make a task run again."""
+        return bool(self._world.chaos.hits.keys() - HARMLESS)
+
+    def finish(self) -> None:
+        """All is over."""
+        for spec in self.specs.values():
+            record = self._world.store.find(spec.id)
+            may_be_lost = not self._world.scene.receipts and bool(self._world.chaos.hits)
+            if record is None:
+                if not may_be_lost:
+                    raise Violation(f"I1: {self._say(spec.id)} has no outcome")
+                continue
+            if not self.is_disturbed:
+                self._check_exactly(spec, record)
+            if record.hook is not None and not may_be_lost:
+                self._check_hook(spec, record)
+
+    def limit(self, task_id: str) -> float | None:
+        """Seconds that a run may take."""
+        spec = self.specs.get(task_id)
+        return self._world.scene.timeout if spec is None else spec.limit
+
+    def _check_success(self, spec: TaskSpec, finished: Finished) -> None:
+        value = load_value(finished.outcome.value)
+        if value != spec.number * 2 or not self.performed[spec.id]:
+            raise Violation(f"I2: {self._say(spec.id)} has the invented result {value!r}")
+
+    def _check_failure(self, spec: TaskSpec, finished: Finished) -> None:
+        line = str(load_value(finished.outcome.value))
+        kind = line.partition(":")[0]
+        limit, now = spec.limit, self._world.timeline.now
+        longest = max(((r.ended or now) - r.began for r in self.runs[spec.id]), default=0.0)
+        allowed = {
+            "TaskTimedOut": limit is not None and longest >= limit,
+            "WorkerDied": self.deaths[spec.id] > 0,
+            "TooManyAttempts": finished.attempt > spec.attempts,
+            "StoreRefused": spec.behaviour is Behaviour.UNKEEPABLE,
+            "ValueError": spec.behaviour is Behaviour.RAISES,
+            "SystemExit": spec.behaviour is Behaviour.LEAVES,
+            "UnpicklingError": spec.behaviour is Behaviour.GARBLED,
+        }
+        if not allowed.get(kind):
+            raise Violation(f"I2: {self._say(spec.id)} has the invented failure {line!r}")
+
+    def _check_exactly(self, spec: TaskSpec, record: MemoryTask) -> None:
+        scene, runs = self._world.scene, len(self.runs[spec.id])
+        # A delivery that was given back unstarted counts as one: the broker cannot tell.
+        allowed = spec.attempts - self._spared[spec.id] if scene.receipts else 1
+        again = spec.behaviour in FAILS and not scene.ack_failures
+        expected = allowed if again else min(spec.kills + 1, allowed)
+        if spec.behaviour is Behaviour.GRAZES:
+            return
+        if runs != expected:
+            raise Violation(f"I3: {self._say(spec.id)} ran {runs} times, not {expected}")
+        success = spec.behaviour not in FAILS and spec.kills < allowed
+        success = success and spec.behaviour is not Behaviour.UNKEEPABLE
+        if record.success is not success:
+            raise Violation(f"I5: {self._say(spec.id)} ended with success {record.success}")
+
+    def _check_hook(self, spec: TaskSpec, record: MemoryTask) -> None:
+        id = derived_id(spec.id, "hook:success" if record.success else "hook:failure")
+        runs, scene = len(self.runs[id]), self._world.scene
+        delivered = self._world.queue.deliveries[id]
+        if not runs and (delivered < scene.max_attempts or not self._excuse(id)):
+            raise Violation(f"I8: the hook of {self._say(spec.id)} was never called")
+        if self.is_disturbed or "store_error_before" in self._world.chaos.hits:
+            return
+        if not runs == self.saves[spec.id, record.success] == self.followed[id]:
+            raise Violation(f"I8: the hook of {self._say(spec.id)} was called {runs} times")
+
+    def _excuse(self, hook_id: str) -> bool:
+        """Whether all deliveries of a hook may have ended before it ran."""
+        return bool(self._world.chaos.hits) or self._spared[hook_id] > 0
+
+    def _known(self, task_id: str) -> None:
+        if task_id not in self.specs and task_id not in self.hooks:
+            raise Violation(f"I2: nobody enqueued {task_id}")
+
+    def _attempts(self, task_id: str) -> int:
+        spec = self.specs.get(task_id)
+        return self._world.scene.max_attempts if spec is None else spec.attempts
+
+    def _say(self, task_id: str) -> str:
+        spec = self.specs.get(task_id)
+        if spec is None:
+            spec = self.hooks[task_id]
+            return f"hook {task_id[:8]} of task {spec.number}"
+        return f"task {spec.number} (it {spec.behaviour.value})"

@@ -1,0 +1,106 @@
+"""The pipe between two simulated boxes: whole messages, each way in order, each as late as the seed says.
+
+As in a real pipe, what a box had sent before it died still arrives, the reader then finds the end,
+and a message to a box that is gone goes nowhere.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from djq_testing.sim.faults import KilledError
+
+if TYPE_CHECKING:
+    from djq_testing.sim.spawn import SimProcess
+    from djq_testing.sim.world import World
+
+
+class Channel:
+    """One direction of a link."""
+
+    def __init__(self, world: World, reader: SimProcess) -> None:
+        self._world = world
+        self._reader = reader
+        self._mail: deque[tuple[float, object]] = deque()
+        self._last = 0.0
+        self.is_closed = False
+        """The writer is gone."""
+
+    def put(self, message: object) -> None:
+        """Put a message on its way."""
+        if not self._reader.is_alive:
+            return
+        timeline = self._world.timeline
+        arrives = timeline.now + self._world.chaos.message_seconds()
+        self._last = max(self._last, arrives)
+        self._mail.append((self._last, message))
+        timeline.at(self._last, self._wake)
+
+    def take(self) -> list[Any]:
+        """All that has arrived."""
+        now, messages = self._world.timeline.now, []
+        while self._mail and self._mail[0][0] <= now:
+            messages.append(self._mail.popleft()[1])
+        return messages
+
+    def hurry(self) -> None:
+        """Let all that is on its way arrive now: the writer's death is known, so its pipe is full."""
+        now = self._world.timeline.now
+        self._mail = deque((min(due, now), message) for due, message in self._mail)
+
+    def close(self) -> None:
+        """The writer is gone: the reader notices once it has read everything."""
+        self.is_closed = True
+        self._world.timeline.at(self._last, self._notice_end)
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._mail
+
+    def _wake(self) -> None:
+        if self._mail and self._mail[0][0] <= self._world.timeline.now:
+            self._world.wake(self._reader)
+
+    def _notice_end(self) -> None:
+        self._world.wake(self._reader)
+
+
+class SimLink:
+    """One end; its owner may die while it sends, with some of the messages gone and some not."""
+
+    def __init__(self, world: World, owner: SimProcess, inbox: Channel, outbox: Channel) -> None:
+        self._world = world
+        self._owner = owner
+        self.inbox = inbox
+        self.outbox = outbox
+        owner.links.append(self)
+
+    def send(self, *messages: object) -> None:
+        """Put messages on their way, in order; to a box that is gone nothing happens."""
+        if not messages:
+            return
+        count = self._world.chaos.sent(len(messages))
+        for message in messages[:count]:
+            self.outbox.put(message)
+            self._world.note(self._owner, "sends", message)
+        if count is not None:
+            raise KilledError
+
+    def receive(self) -> Sequence[Any]:
+        """All whole messages that are here, oldest first."""
+        messages = self.inbox.take()
+        if messages:
+            self._owner.idle_steps = 0
+        return messages
+
+    @property
+    def ended(self) -> bool:
+        """The other box is gone, and all that it had sent has been received."""
+        return self.inbox.is_closed and self.inbox.is_empty
+
+    @property
+    def clogged(self) -> bool:
+        """A simulated pipe has room for everything."""
+        return False

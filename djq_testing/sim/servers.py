@@ -1,0 +1,211 @@
+"""The simulated servers, and the ends that each process talks to them with.
+
+The servers are the twins in memory; they never fail. What fails is the way to them: every verb may
+end in its caller's death, or in an error, before its effect or after it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from djq.core.codec import delivery_of, unpack
+from djq.core.message import Finished, TaskMessage
+from djq.exceptions import BadPackage
+from djq.ports import Broker, Received
+from djq_testing.memory import MemoryBroker, MemoryStore, MemoryTask
+
+if TYPE_CHECKING:
+    from djq_testing.sim.spawn import SimProcess
+    from djq_testing.sim.world import World
+
+
+@attrs.define
+class Handed:
+    """What the server knows of one receipt."""
+
+    message: TaskMessage | None
+    """None: it is poison."""
+    inner: str
+    """The receipt of the twin in memory."""
+    cluster: int
+    """Whose pusher took it."""
+
+
+class QueueServer:
+    """The queue, with the receipts as its clients know them."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        scene = world.scene
+        self.memory: MemoryBroker = world.parts.broker(
+            clock=world.server_clock,
+            retry_seconds=scene.lease_seconds,
+            receipts=scene.receipts,
+        )
+        self.handed: dict[str, Handed] = {}
+        self.void: set[str] = set()
+        """Receipts in whose place there is a new one."""
+        self.deliveries: Counter[str] = Counter()
+        """How often each task was handed out, by its id."""
+        self.copies: Counter[str] = Counter()
+        """Packages too many, by the id of their task."""
+        self._messages: dict[str, TaskMessage | None] = {}
+
+    def read(self, package: str) -> TaskMessage | None:
+        """What a package holds; None when it is poison."""
+        if package not in self._messages:
+            try:
+                frame = self._world.codec.open(package)
+                delivery_of(frame, None, 1)
+                self._messages[package] = unpack(frame)
+            except BadPackage:
+                self._messages[package] = None
+        return self._messages[package]
+
+    def take(self, limit: int, cluster: int) -> list[Received]:
+        """Hand packages out."""
+        received = self.memory.dequeue(limit)
+        for one in received:
+            receipt, package = one
+            message = self.read(str(package))
+            if receipt is not None:
+                self.handed[receipt] = Handed(message, receipt, cluster)
+            if message is not None:
+                self.deliveries[message.id] += 1
+                if self._world.chaos.strikes("duplicate"):
+                    self.copies[message.id] += 1
+                    self.memory.enqueue(str(package))
+        return received
+
+    def inner(self, receipt: str) -> str:
+        """The receipt of the twin in memory; a void one fits nothing there."""
+        return "void" if receipt in self.void else self.handed[receipt].inner
+
+    def extend(self, receipt: str) -> str:
+        """Lease again, under a new receipt where the broker is of that kind."""
+        self.memory.extend(self.inner(receipt))
+        if not self._world.scene.new_receipts or receipt in self.void:
+            return receipt
+        self.void.add(receipt)
+        new = f"{receipt}+"
+        self.handed[new] = attrs.evolve(self.handed[receipt])
+        return new
+
+    @property
+    def size(self) -> int:
+        """Packages in the queue, those handed out included."""
+        return self.memory.queue_size() + (self.memory.lock_size() or 0)
+
+    def leased_to(self, cluster: int) -> list[str]:
+        """The ids of the tasks that a cluster took and neither acknowledged nor gave back."""
+        now = self._world.server_clock.now()
+        rows = [row for row in vars(self.memory)["_rows"] if row.taken and row.available_at > now]
+        held = [self.handed[row.receipt] for row in rows]
+        return [h.message.id for h in held if h.cluster == cluster and h.message is not None]
+
+    def snapshot(self) -> tuple[dict[str, Any], set[str]]:
+        """What a transaction that fails goes back to."""
+        state = {k: copy.deepcopy(v) for k, v in vars(self.memory).items() if k != "_clock"}
+        return state, set(self.void)
+
+    def restore(self, snapshot: tuple[dict[str, Any], set[str]]) -> None:
+        """Undo a transaction."""
+        state, self.void = snapshot
+        vars(self.memory).update(state)
+
+
+class SimBroker(Broker):
+    """One process' connection to the queue."""
+
+    def __init__(self, world: World, process: SimProcess) -> None:
+        super().__init__("simulated")
+        self.receipts = world.scene.receipts  # type: ignore[misc]  # a broker of either promise
+        self.database = "simulated" if world.scene.one_unit else None
+        self._world = world
+        self._server = world.queue
+        self._process = process
+
+    def enqueue(self, task: str) -> str | None:
+        self._before("enqueues", self._server.read(task))
+        answer = self._server.memory.enqueue(task)
+        self._world.chaos.broker("after")
+        return answer
+
+    def dequeue(self, limit: int = 1) -> Sequence[tuple[str | None, str | bytes]]:
+        self._world.chaos.broker("before")
+        received = self._server.take(limit, self._process.cluster)
+        if received:
+            self._world.note(self._process, "fetches", received)
+        self._world.chaos.broker("after")
+        return received
+
+    def acknowledge(self, id: str) -> None:
+        self._before("acknowledges", id)
+        self._world.checker.acknowledged(self._server.handed[id].message)
+        self._server.memory.acknowledge(self._server.inner(id))
+        self._world.chaos.broker("after")
+
+    def extend(self, id: str) -> str:
+        self._before("extends", id)
+        answer = self._server.extend(id)
+        self._world.chaos.broker("after")
+        return answer
+
+    def release(self, id: str) -> None:
+        self._before("releases", id)
+        self._world.checker.released(self._server.handed[id].message, self._server.handed[id].inner)
+        self._server.memory.release(self._server.inner(id))
+        self._world.chaos.broker("after")
+
+    def fail(self, id: str) -> None:
+        self._before("fails", id)
+        self._world.checker.failed(self._server.handed[id].message)
+        self._server.memory.fail(self._server.inner(id))
+        self._world.chaos.broker("after")
+
+    def _before(self, verb: str, detail: object) -> None:
+        self._world.chaos.broker("before")
+        self._world.note(self._process, verb, detail)
+
+
+class SimStore:
+    """One process' connection to the result store."""
+
+    def __init__(self, world: World, process: SimProcess) -> None:
+        self.alias = "simulated" if world.scene.one_unit else None
+        self._world = world
+        self._store: MemoryStore = world.store
+        self._process = process
+
+    def save(self, batch: Sequence[Finished]) -> None:
+        """Keep the outcomes, all or none."""
+        self._world.chaos.store("before")
+        before = {task.id: task for task in self._store.tasks}
+        self._store.save(batch)
+        self._world.note(self._process, "saves", batch)
+        self._world.checker.saved(batch, before)
+        self._world.chaos.store("after")
+
+    @contextmanager
+    def unit(self) -> Iterator[None]:
+        """A transaction over store and queue: whatever goes wrong in it, it was not."""
+        queue, store = self._world.queue.snapshot(), dict(vars(self._store)["_tasks"])
+        try:
+            yield
+            self._world.chaos.store("before")
+        except BaseException:
+            self._world.queue.restore(queue)
+            vars(self._store)["_tasks"] = store
+            self._world.note(self._process, "rolls back", None)
+            raise
+        self._world.chaos.store("after")
+
+    def present(self, finished: Finished) -> MemoryTask:
+        """The task object that a hook is called with."""
+        return self._store.present(finished)

@@ -1,0 +1,143 @@
+"""Simulated processes: what starts them, what ends them, and what is learnt of their ends.
+
+A spawner here does what a fork does: it takes time, it may fail, the child may die before its first
+step. A kill strikes a moment after it was ordered, so the victim may still say something; a death is
+reported a moment after it happened, and by then all that the dead had sent has arrived.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import attrs
+
+from djq.core.lifecycle import ChildId, Role
+from djq.core.protocol import Delivery
+from djq.ports import Component, Exit
+from djq_testing.sim.faults import KilledError
+from djq_testing.sim.link import Channel, SimLink
+from djq_testing.sim.timeline import SimClock
+
+if TYPE_CHECKING:
+    from djq_testing.sim.world import World
+
+
+@attrs.define(eq=False)
+class TaskRun:
+    """One task in the hands of one worker, from its beginning."""
+
+    ticket: int
+    delivery: Delivery
+    began: float
+    seconds: float
+    """How long it will take, unless something ends it."""
+
+
+@attrs.define(eq=False)
+class SimProcess:
+    """One process of the world."""
+
+    pid: int
+    name: str
+    child: ChildId | None
+    """None: the process that runs a cluster."""
+    parent: SimProcess | None
+    cluster: int
+    clock: SimClock
+    spawner: SimSpawner | None = None
+    """Where its children's deaths are reported. None: it has no children."""
+    component: Component | None = None
+    """None: it has not started yet."""
+    is_alive: bool = True
+    links: list[SimLink] = attrs.Factory(list)
+    ready_at: float = 0.0
+    """When it can step again: a step takes time, and a task takes longer."""
+    requested_at: float | None = None
+    """When its next step is due. None: it waits for a message."""
+    run: TaskRun | None = None
+    """What it runs, if it is a worker."""
+    signals: int = 0
+    """Stop signals that it has got."""
+    idle_steps: int = 0
+    """Steps in a row that asked for another at once and heard nothing."""
+
+    @property
+    def role(self) -> Role | None:
+        return None if self.child is None else self.child.role
+
+
+class SimSpawner:
+    """Starts and ends the children of one process."""
+
+    def __init__(self, world: World, owner: SimProcess) -> None:
+        self._world = world
+        self._owner = owner
+        self._children: dict[ChildId, SimProcess] = {}
+        self._exits: list[Exit] = []
+
+    def spawn(self, child: ChildId, label: str) -> SimLink:
+        """Start a process. Raises OSError when the world has no room for another."""
+        chaos = self._world.chaos
+        chaos.crash()
+        if chaos.strikes("spawn_failure"):
+            raise OSError("simulated: no room for another process")
+        process = self._world.bear(child, label, self._owner)
+        down, up = Channel(self._world, process), Channel(self._world, self._owner)
+        ours = SimLink(self._world, self._owner, up, down)
+        SimLink(self._world, process, down, up)
+        self._children[child] = process
+        chaos.crash()
+        return ours
+
+    def kill(self, child: ChildId) -> None:
+        """End the child in a moment."""
+        process = self._children.get(child)
+        if process is not None:
+            seconds = self._world.chaos.rng.uniform(0.0, 0.001)
+            self._world.timeline.after(seconds, self._world.die, process, -9, "its parent")
+
+    def exits(self) -> Sequence[Exit]:
+        """The deaths reported since the last call."""
+        exits, self._exits = self._exits, []
+        for death in exits:
+            self._children[death.child].links[0].outbox.hurry()
+        return exits
+
+    def forget(self, child: ChildId) -> None:
+        """Forget an ended child."""
+        del self._children[child]
+
+    def report(self, child: ChildId, code: int) -> None:
+        """The kernel tells of a death."""
+        self._exits.append(Exit(child, code))
+
+
+class SimOrphans:
+    """Children of a dead sentinel, known by their pids."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._pids: list[int] = []
+
+    def adopt(self, pids: Sequence[int]) -> None:
+        """Remember them."""
+        self._pids.extend(pids)
+
+    def end(self) -> None:
+        """End those that still live."""
+        for pid in self._pids:
+            process = self._world.processes.get(pid)
+            if process is not None:
+                self._world.die(process, -9, "its parent")
+        self._pids.clear()
+
+
+def step(process: SimProcess) -> tuple[float | None, bool] | None:
+    """Let the process do one step: what it waits for and whether it goes on; None: it died in it."""
+    assert process.component is not None, "a process steps after it has started"
+    try:
+        wait = process.component.step()
+    except KilledError:
+        return None
+    return (None, False) if wait is None else (wait.seconds, True)
