@@ -72,16 +72,17 @@ class Router:
 
 
 def on(*kinds):
-    """Run the test on each of these databases; one that is away is a skip, and a failure in CI."""
-    parameters = []
-    for kind in kinds:
-        marks = ()
-        if kind in SERVERS and kind not in settings.DATABASES and not os.environ.get("CI"):
-            server = settings.SERVERS[kind]
-            reason = f"{kind} does not answer on {server['HOST']}:{server['PORT']}"
-            marks = (pytest.mark.skip(reason=reason),)
-        parameters.append(pytest.param(kind, marks=marks, id=kind))
-    return pytest.mark.parametrize("kind", parameters)
+    """Run the test on each of these databases."""
+    return pytest.mark.parametrize("kind", [pytest.param(k, marks=marks_of(k)) for k in kinds])
+
+
+def marks_of(kind):
+    """A server that is away is a skip; in CI it is a failure when the test begins."""
+    if kind not in SERVERS or kind in settings.DATABASES or os.environ.get("CI"):
+        return ()
+    server = settings.SERVERS[kind]
+    reason = f"{kind} does not answer on {server['HOST']}:{server['PORT']}"
+    return (pytest.mark.skip(reason=reason),)
 
 
 def wait_until(condition, seconds, what, log=lambda: ""):
@@ -89,7 +90,7 @@ def wait_until(condition, seconds, what, log=lambda: ""):
     end = time.monotonic() + seconds
     while not (held := condition()):
         if time.monotonic() > end:
-            pytest.fail(f"not within {seconds} s: {what}\n{log()}", pytrace=True)
+            pytest.fail(f"not within {seconds} s: {what}\n{log()}")
         time.sleep(LOOK_SECONDS)
     return held
 
@@ -232,13 +233,15 @@ class RunningCluster:
         return sorted(p.pid for p in self.descendants() if _title(p) == wanted)
 
     def descendants(self):
-        return [p for p in self.project.processes() if p.pid != self.pid and _session(p) == self.pid]
+        """Every other process of this cluster's session."""
+        processes = self.project.processes()
+        return [p for p in processes if p.pid != self.pid and _session(p) == self.pid]
 
     def is_full(self):
         """Each seat is taken by exactly one process."""
-        counts = {role: len(self.pids(role)) for role in ("sentinel", "pusher", "monitor", "worker")}
-        workers = self.project.q_cluster["workers"]
-        return counts == {"sentinel": 1, "pusher": 1, "monitor": 1, "worker": workers}
+        seats = {"sentinel": 1, "pusher": 1, "monitor": 1}
+        seats["worker"] = self.project.q_cluster["workers"]
+        return {role: len(self.pids(role)) for role in seats} == seats
 
     def wait_until_full(self, seconds):
         wait_until(self.is_full, seconds, "every seat taken", self.tail)
@@ -296,11 +299,11 @@ def open_project(folder, kind, q_cluster):
     with ExitStack() as stack:
         database = stack.enter_context(_database(folder, kind))
         project = Project(folder, kind, database, q_cluster)
-        connections.settings[ALIAS] = connections.configure_settings({"default": database})["default"]
+        complete = connections.configure_settings({"default": database})
+        connections.settings[ALIAS] = complete["default"]
         stack.callback(_forget_alias)
         here = {**project.q_cluster, "orm": ALIAS}
-        routers = [f"{__name__}.Router"] if "." in __name__ else [Router()]
-        stack.enter_context(override_settings(Q_CLUSTER=here, DATABASE_ROUTERS=routers))
+        stack.enter_context(override_settings(Q_CLUSTER=here, DATABASE_ROUTERS=[Router()]))
         call_command("migrate", "djq", database=ALIAS, verbosity=0)
         left = []
         try:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import setproctitle
 
@@ -28,11 +29,7 @@ def append(path, line):
 
 def count(path):
     """How many lines the file has."""
-    try:
-        with open(path) as file:
-            return len(file.readlines())
-    except FileNotFoundError:
-        return 0
+    return len(Path(path).read_text().splitlines()) if Path(path).exists() else 0
 
 
 # Good ones.
@@ -199,8 +196,7 @@ def change_surroundings(folder):
     """Leave another working directory and another environment behind."""
     os.chdir(folder)
     os.environ.clear()
-    sys.path.clear()
-    return os.getcwd()
+    return str(Path.cwd())
 
 
 def ignore_signals():

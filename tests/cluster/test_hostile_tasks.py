@@ -24,7 +24,11 @@ FAILURES = {
     "KeyboardInterrupt": (tasks.interrupt, (), "KeyboardInterrupt"),
     "MemoryError": (tasks.eat_memory, (), "MemoryError"),
     "RecursionError": (tasks.recurse, (), "RecursionError: maximum recursion depth exceeded"),
-    "grandchild": (tasks.leave_grandchild, (2,), "WorkerDied: worker died: exit code 5, 3 attempts"),
+    "grandchild": (
+        tasks.leave_grandchild,
+        (2,),
+        "WorkerDied: worker died: exit code 5, 3 attempts",
+    ),
 }
 
 

@@ -17,10 +17,9 @@ GRACE_SECONDS = 0.3
     [
         (None, 0.3, 0.3),
         (None, 1.3, 1.3),
-        (60, 0.3, 0.3),
-        (0.3, 1.3, 1.3),
         (0.3, None, 0.3),
-        (1.3, None, 1.3),
+        (1.3, 0.3, 0.3),
+        (0.3, 1.3, 1.3),
     ],
 )
 def test_run_is_ended_at_its_limit(make_project, of_cluster, of_task, limit):
