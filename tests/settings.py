@@ -11,7 +11,7 @@ import os
 import socket
 from typing import Any
 
-import pymysql  # type: ignore[import-untyped]
+import pymysql
 
 pymysql.install_as_MySQLdb()
 
@@ -38,7 +38,7 @@ def _server(name: str, engine: str, present: str, port: int, user: str) -> dict[
         "PORT": int(os.environ.get(prefix + "PORT", port)),
         "USER": os.environ.get(prefix + "USER", user),
         "PASSWORD": os.environ.get(prefix + "PASSWORD", ""),
-        "TEST": {"NAME": f"test_djq_{RUN}"},
+        "TEST": {"NAME": f"test_djq_{RUN}", "DEPENDENCIES": []},
     }
 
 

@@ -13,18 +13,19 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from django.db import DatabaseError, InterfaceError, connections, transaction
 from django.db.transaction import TransactionManagementError
 from django.db.utils import Error
 from django.utils import timezone
 
-from djq.brokers.orm_claim import Claim, Wish, claim_for, queue_rows, queue_table
+from djq.brokers.orm_claim import Claim, Wish, claim_for
 from djq.brokers.orm_clock import ServerClock
+from djq.brokers.orm_rows import Held, all_rows, delete_rows, queue_table
 from djq.exceptions import BrokerUnavailable, ConfigError
 from djq.ports import Broker, Clock, Received
 
@@ -41,8 +42,14 @@ ROWS_MAX = 300
 """Most rows in one statement: old versions of SQLite take 999 parameters."""
 CHARACTERS_MAX = 4_000_000
 """Most characters in one INSERT of several rows: MariaDB takes 16 MiB in one statement by default."""
+TRIES_MAX = 3
+"""How often a statement is tried that a deadlock undid, or that waited in vain for SQLite's lock."""
+
+Answer = TypeVar("Answer")
+
 IN_FRONT = datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
 
+_TRACKING_ID = re.compile(r"\d{1,18}")
 _RECEIPT = re.compile(r"(\d{1,18}):(\d{1,9})")
 
 
@@ -87,21 +94,11 @@ class OrmBroker(Broker):
 
     def enqueue_many(self, tasks: Sequence[str]) -> list[str | None]:
         """Send packages in order, all or none: one statement for hundreds of small ones."""
-        if not tasks:
-            return []
-        with self._guard():
-            now = self._column_value(self._clock.now())
-            portions = list(_portions(tasks))
-            if len(portions) == 1:
-                return self._insert(portions[0], now)
-            ids: list[str | None] = []
-            with transaction.atomic(using=self._alias):
-                for portion in portions:
-                    ids += self._insert(portion, now)
-            return ids
+        portions = list(_portions(tasks))
+        return self._serve(lambda: self._insert_all(portions)) if portions else []
 
     def dequeue(self, limit: int = 1) -> list[Received]:
-        with self._guard():
+        def take() -> list[Received]:
             now = self._clock.now()
             wish = Wish(
                 alias=self._alias,
@@ -110,16 +107,15 @@ class OrmBroker(Broker):
                 now=self._column_value(now),
                 until=self._column_value(now + self._lease),
             )
-            claim = self._claim or claim_for(self._connection)
-            return claim(wish)
+            return (self._claim or claim_for(self._connection))(wish)
+
+        return self._serve(take)
 
     def acknowledge(self, id: str) -> None:
         self.acknowledge_many([id])
 
     def acknowledge_many(self, ids: Iterable[str]) -> None:
-        with self._guard():
-            for rows in self._held(ids):
-                self._delete(rows)
+        self._each_held(ids, Held.delete)
 
     def extend(self, id: str) -> str:
         self.extend_many([id])
@@ -127,34 +123,36 @@ class OrmBroker(Broker):
 
     def extend_many(self, ids: Iterable[str]) -> dict[str, str]:
         """Extend many leases; receipts stay the same for the whole delivery."""
-        with self._guard():
-            until = self._column_value(self._clock.now() + self._lease)
-            for rows in self._held(ids):
-                rows.update(available_at=until)
+
+        def lease(held: Held) -> None:
+            held.update(available_at=self._column_value(self._clock.now() + self._lease))
+
+        self._each_held(ids, lease)
         return {}
 
     def release(self, id: str) -> None:
         self.release_many([id])
 
     def release_many(self, ids: Iterable[str]) -> None:
-        with self._guard():
-            for rows in self._held(ids):
-                rows.update(lock=None, available_at=self._column_value(IN_FRONT))
+        def free(held: Held) -> None:
+            held.update(lock=None, available_at=self._column_value(IN_FRONT))
+
+        self._each_held(ids, free)
 
     def fail(self, id: str) -> None:
         self.acknowledge(id)
 
     def delete(self, id: str) -> None:
         """Delete the package with this tracking id, or the one that this receipt stands for."""
-        if not id.isdecimal():
+        if not _TRACKING_ID.fullmatch(id):
             self.acknowledge(id)
             return
         with self._guard():
-            self._delete(self._rows().filter(id=int(id)))
+            delete_rows(self._rows().filter(id=int(id)))
 
     def purge_queue(self) -> None:
         with self._guard():
-            self._delete(self._rows())
+            delete_rows(self._rows())
 
     def delete_queue(self) -> None:
         self.purge_queue()
@@ -190,28 +188,28 @@ class OrmBroker(Broker):
         return connections[self._alias]
 
     def _rows(self) -> QuerySet[OrmQ]:
-        return queue_rows(self._alias, self.list_key)
+        return all_rows(self._alias).filter(key=self.list_key)
 
-    def _delete(self, rows: QuerySet[OrmQ]) -> None:
-        # The plain delete() would wrap its one statement in a transaction: two more round trips.
-        rows._raw_delete(self._alias)  # noqa: SLF001 - the only way to say so
+    def _each_held(self, receipts: Iterable[str], change: Callable[[Held], None]) -> None:
+        """Change the rows whose lease these receipts still hold, in as few queries as can be."""
+        portions = [
+            Held(alias=self._alias, ids=ids, attempts=attempts)
+            for attempts, ids in _by_attempts(receipts)
+        ]
 
-    def _held(self, receipts: Iterable[str]) -> Iterator[QuerySet[OrmQ]]:
-        """The rows whose lease these receipts still hold, in as few queries as can be.
+        def change_all() -> None:
+            for held in portions:
+                change(held)
 
-        A receipt of another broker stands for no row here.
-        """
-        ids: dict[int, list[int]] = defaultdict(list)
-        for receipt in receipts:
-            match = _RECEIPT.fullmatch(receipt)
-            if match:
-                ids[int(match[2])].append(int(match[1]))
-        for attempts, rows in ids.items():
-            rows.sort()  # everybody locks in the same order, so that nobody waits in a ring
-            for start in range(0, len(rows), ROWS_MAX):
-                yield self._rows().filter(
-                    id__in=rows[start : start + ROWS_MAX], attempts=attempts, lock__isnull=False
-                )
+        if portions:
+            self._serve(change_all)
+
+    def _insert_all(self, portions: Sequence[Sequence[str]]) -> list[str | None]:
+        now = self._column_value(self._clock.now())
+        if len(portions) == 1:
+            return self._insert(portions[0], now)
+        with transaction.atomic(using=self._alias):
+            return [id for portion in portions for id in self._insert(portion, now)]
 
     def _insert(self, tasks: Sequence[str], now: datetime) -> list[str | None]:
         # By hand, since Django would wrap it in a transaction: two more round trips.
@@ -237,6 +235,20 @@ class OrmBroker(Broker):
             return moment
         return timezone.make_naive(moment, UTC)
 
+    def _serve(self, verb: Callable[[], Answer]) -> Answer:
+        """Do what a verb does; again, if another's statement was in its way."""
+        for _try in range(TRIES_MAX - 1):
+            try:
+                with self._guard():
+                    return verb()
+            except BrokerUnavailable as error:
+                cause = error.__cause__ and error.__cause__.__cause__
+                # The transaction of a caller is undone with the statement, or waits for its end.
+                if self._connection.in_atomic_block or not _is_conflict(cause):
+                    raise
+        with self._guard():
+            return verb()
+
     @contextmanager
     def _guard(self) -> Iterator[None]:
         """Turn a driver's error into `BrokerUnavailable`, and drop a connection that may be broken."""
@@ -253,6 +265,32 @@ class OrmBroker(Broker):
                 f"the database {self._alias!r} ({connection.vendor}) did not serve the queue "
                 f"{self.list_key!r}: {type(error).__name__}: {error}".rstrip()
             ) from error
+
+
+def _by_attempts(receipts: Iterable[str]) -> Iterator[tuple[int, list[int]]]:
+    """Sort receipts: the rows that were delivered so and so often, some hundreds at a time.
+
+    A receipt of another broker stands for no row here.
+    """
+    held: dict[int, list[int]] = defaultdict(list)
+    for receipt in receipts:
+        match = _RECEIPT.fullmatch(receipt)
+        if match:
+            held[int(match[2])].append(int(match[1]))
+    for attempts, ids in held.items():
+        ids.sort()
+        for start in range(0, len(ids), ROWS_MAX):
+            yield attempts, ids[start : start + ROWS_MAX]
+
+
+def _is_conflict(error: BaseException | None) -> bool:
+    """Whether the database undid a statement because of somebody else's: it may be said again."""
+    if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return True
+    if getattr(error, "sqlstate", None) in {"40001", "40P01"}:
+        return True
+    # MariaDB: a deadlock, or too long a wait for a lock.
+    return error is not None and error.args[:1] in {(1205,), (1213,)}
 
 
 def _portions(tasks: Sequence[str]) -> Iterator[list[str]]:

@@ -23,10 +23,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from django.apps import apps
 from django.db import connections, transaction
 from django.db.models import F
 
+from djq.brokers.orm_rows import all_rows, by_primary_key, queue_table
 from djq.ports import Received
 
 if TYPE_CHECKING:
@@ -37,19 +37,6 @@ if TYPE_CHECKING:
 
 LOOKS_MAX = 20
 """Looks that found rows and got none, before the answer is an empty list."""
-
-
-def queue_rows(alias: str, key: str) -> QuerySet[OrmQ]:
-    """The rows of one queue."""
-    # Found when it is asked for: models stand above brokers, and load later.
-    queue: type[OrmQ] = apps.get_model("djq", "OrmQ")
-    return queue.objects.using(alias).filter(key=key)
-
-
-def queue_table(connection: BaseDatabaseWrapper) -> str:
-    """The quoted name of the table."""
-    options = apps.get_model("djq", "OrmQ")._meta  # noqa: SLF001 - documented all the same
-    return connection.ops.quote_name(options.db_table)
 
 
 @attrs.frozen(kw_only=True)
@@ -73,12 +60,12 @@ class Wish:
 
     def due(self) -> QuerySet[OrmQ]:
         """The rows in question, oldest first."""
-        rows = queue_rows(self.alias, self.key).filter(available_at__lte=self.now)
+        rows = all_rows(self.alias).filter(key=self.key, available_at__lte=self.now)
         return rows.order_by("available_at", "id")
 
     def only(self, ids: Iterable[int]) -> QuerySet[OrmQ]:
         """The rows with these ids, due or not."""
-        return queue_rows(self.alias, self.key).filter(id__in=list(ids)).order_by("id")
+        return all_rows(self.alias).filter(id__in=list(ids)).order_by("id")
 
 
 Claim = Callable[[Wish], list[Received]]
@@ -146,9 +133,10 @@ def claim_by_skip_locked(wish: Wish) -> list[Received]:
             locked = wish.only(seen).select_for_update(skip_locked=True).values_list(*columns)
             rows = {row[0]: row for row in locked if row[3] <= wish.now}
             if rows:
-                wish.only(rows).update(
-                    attempts=F("attempts") + 1, lock=wish.now, available_at=wish.until
-                )
+                with by_primary_key(connections[wish.alias]):
+                    wish.only(rows).update(
+                        attempts=F("attempts") + 1, lock=wish.now, available_at=wish.until
+                    )
         return [_received(id, rows[id][1], rows[id][2] + 1) for id in seen if id in rows]
 
     return _look_and(take, wish)

@@ -176,7 +176,7 @@ class DatabaseStore:
         connection = self._connection
         quote = connection.ops.quote_name
         fields = apps.get_model("djq", "Task")._meta.concrete_fields  # noqa: SLF001
-        columns = [quote(field.column) for field in fields]
+        columns = [quote(str(field.column)) for field in fields]
         table, success = quote("djq_task"), quote("success")
         # MariaDB assigns from left to right: the condition's own column comes last.
         changing = sorted(columns[1:], key=lambda column: column == success)
@@ -201,12 +201,20 @@ class DatabaseStore:
         superfluous = (
             f"SELECT id FROM djq_task WHERE success ORDER BY stopped DESC, id DESC {offset}"  # noqa: S608
         )
-        if connection.vendor == "mysql":
-            statement = f"DELETE t FROM djq_task t JOIN ({superfluous}) AS old ON old.id = t.id"
-        else:
-            statement = f"DELETE FROM djq_task WHERE id IN ({superfluous})"  # noqa: S608
         with connection.cursor() as cursor:
-            cursor.execute(statement)
+            if connection.vendor != "mysql":
+                cursor.execute(f"DELETE FROM djq_task WHERE id IN ({superfluous})")  # noqa: S608
+                return
+            # MariaDB would lock what the inner SELECT reads; and a DELETE by ids alone may go through
+            # the whole table and wait for others' rows on its way. Both end in deadlocks.
+            cursor.execute(superfluous)
+            ids = sorted(row[0] for row in cursor.fetchall())
+            for start in range(0, len(ids), ROWS_MAX):
+                some = ids[start : start + ROWS_MAX]
+                old = " UNION ALL ".join(["SELECT %s AS id"] * len(some))
+                cursor.execute(
+                    f"DELETE t FROM ({old}) AS old STRAIGHT_JOIN djq_task t ON t.id = old.id", some
+                )
 
     @contextmanager
     def _guard(self, *, body: bool = True) -> Iterator[None]:
