@@ -157,6 +157,12 @@ def kill_worker_twice(path):
     return "third time"
 
 
+def nap_and_die(path, seconds):
+    append(path, f"dying {os.getpid()}")
+    time.sleep(seconds)
+    kill_itself()
+
+
 def segfault():
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     ctypes.string_at(0)

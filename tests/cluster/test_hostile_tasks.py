@@ -138,3 +138,21 @@ def test_task_that_kills_its_worker_twice_and_then_returns_is_a_success(scene):
     assert (task.success, task.result, task.attempts) == (True, "third time", 3)
     assert len(set(scene.project.lines("runs"))) == 3
     scene.assert_unharmed()
+
+
+def test_tasks_that_lay_behind_a_killer_run_at_once_and_once(make_project):
+    """Short tasks lie at the worker in advance: those that it had not begun are untouched."""
+    project = make_project("sqlite", workers=1, retry=60)
+    runs = project.file("runs")
+    short = [async_task(tasks.noop) for _ in range(300)]
+    killers = [async_task(tasks.kill_worker_twice, project.file(f"kills-{n}")) for n in range(3)]
+    behind = [async_task(tasks.note, runs, number) for number in range(60)]
+    cluster = project.start()
+
+    project.wait_for_outcomes(len(short) + len(killers) + len(behind), 8)
+
+    assert Task.objects.filter(success=True, attempts=1).count() == len(short) + len(behind)
+    assert Task.objects.filter(success=True, attempts=3).count() == len(killers)
+    ran = [line.split()[0] for line in project.lines("runs")]
+    assert sorted(map(int, ran)) == list(range(60))
+    assert cluster.stop() == 0

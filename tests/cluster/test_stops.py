@@ -201,6 +201,38 @@ def test_killed_sentinel_is_followed_by_another(make_project):
     assert scene.cluster.stop() == 0
 
 
+def test_stop_ends_what_an_earlier_sentinel_left_behind(make_project):
+    """A worker whose sentinel was killed finishes its task, but nobody waits for it at a stop."""
+    project = make_project(retry=60)
+    cluster = project.start()
+    async_task(tasks.slow_once, project.file("runs"), 30)
+    wait_until(lambda: project.lines("runs"), 5, "a running task", cluster.tail)
+    os.kill(*cluster.pids("sentinel"), signal.SIGKILL)
+    cluster.wait_for_line("running.", 5, count=2)
+
+    cluster.stop(5)
+
+    assert project.processes() == []
+    assert project.queued() == 1
+
+
+def test_worker_that_dies_during_a_stop_is_followed_by_another(make_project):
+    project = make_project(workers=1, queue_limit=4)
+    runs = project.file("runs")
+    async_task(tasks.nap_and_die, runs, 0.5)
+    for number in range(10):
+        async_task(tasks.note, runs, number, 0.05)
+    cluster = project.start()
+    wait_until(lambda: project.lines("runs"), 5, "a running task", cluster.tail)
+
+    assert cluster.stop(5) == 0, cluster.tail()
+
+    done = Task.objects.count()
+    assert done >= 4, "what was in memory behind it ran"
+    assert done + project.queued() == 11
+    assert [line.split()[0] for line in project.lines("runs")].count("dying") == 1
+
+
 @pytest.mark.parametrize("role", ["pusher", "monitor", "worker"])
 def test_killed_child_is_followed_by_another_at_once(make_project, role):
     project = make_project(retry=30)

@@ -23,7 +23,8 @@ GRACE_SECONDS = 0.3
     ],
 )
 def test_run_is_ended_at_its_limit(make_project, of_cluster, of_task, limit):
-    project = make_project("sqlite", timeout=of_cluster, retry=90, workers=1)
+    # A long guard_cycle: limits are kept by their own time, not by that of the statistics.
+    project = make_project("sqlite", timeout=of_cluster, retry=90, workers=1, guard_cycle=20)
     cluster = project.start()
     options = {} if of_task is None else {"timeout": of_task}
 
