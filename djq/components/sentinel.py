@@ -187,7 +187,10 @@ class Sentinel:
         if self.closing.ends_running:
             late += [child.id for child in self.supervision.of(Role.WORKER)]
         if self.closing.pusher_is_late(now):
-            late += [child.id for role in BRINGERS for child in self.supervision.of(role)]
+            bringers = [child.id for role in BRINGERS for child in self.supervision.of(role)]
+            if bringers:
+                self.closing.note_cut("the pusher did not come back from the broker in time")
+            late += bringers
         for child in late:
             if self.supervision.overdue(child):
                 self._spawner.kill(child)
