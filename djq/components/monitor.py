@@ -116,7 +116,7 @@ class Monitor:
                     self._stopping = True
 
     def _renew(self, receipts: Sequence[str]) -> None:
-        present = [self._renewed.get(receipt, receipt) for receipt in receipts]
+        present = [self._present(receipt) for receipt in receipts]
         try:
             changed = self._broker.extend_many(present)
         except BrokerUnavailable as error:
@@ -129,6 +129,12 @@ class Monitor:
             ]
             self._renewed.update(pairs)
             self._link.send(Renewed(tuple(pairs)))
+
+    def _present(self, receipt: str) -> str:
+        """The receipt by which the broker knows it now: a batch that waits may be renewed twice."""
+        while (newer := self._renewed.get(receipt)) is not None:
+            receipt = newer
+        return receipt
 
     def _take(self) -> Batch:
         items = [self._pending.popleft() for _ in range(min(len(self._pending), self._batch_max))]
@@ -191,7 +197,7 @@ class Monitor:
         for item in batch.items:
             receipt = item.delivery.receipt
             if receipt is not None:
-                receipt = self._renewed.get(receipt, receipt)
+                receipt = self._present(receipt)
             if item.verdict is Verdict.HAND_BACK:
                 back.append((receipt, item.delivery.frame))
             elif item.verdict is Verdict.SAVE and receipt is not None:
