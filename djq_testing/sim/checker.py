@@ -16,6 +16,7 @@ import attrs
 
 from djq.core.call import load_value
 from djq.core.composition import derived_id
+from djq.core.lifecycle import Role
 from djq.core.message import Finished, Kind, TaskMessage
 from djq_testing.memory import MemoryTask
 from djq_testing.sim.faults import Violation
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 HARMLESS = {"clock_jump", "spawn_failure", "death_at_start", "store_error_before"}
 """What may strike and still every task runs exactly once."""
+STOP_HITS = {"cut_short", "ended", "ended_task"}
+"""What a stop itself does when it is asked for often enough."""
 DELAYS = {"slow_message", "pause_process"}
 LIMIT_SLACK_SECONDS = 0.1
 
@@ -58,11 +61,18 @@ class Checker:
         self.runs: defaultdict[str, list[RunRecord]] = defaultdict(list)
         self.performed: Counter[str] = Counter()
         self.followed: Counter[str] = Counter()
+        self.unfollowed: list[str] = []
+        """Tasks whose hook was called with an outcome that is not the one kept."""
         self.saves: Counter[tuple[str, bool]] = Counter()
         self.deaths: Counter[str] = Counter()
         """Workers that died under a task, by its id."""
+        self._runs_of: Counter[int] = Counter()
         self._running: dict[int, RunRecord] = {}
         self._receipts_run: set[str] = set()
+        self._must_cut: set[int] = set()
+        """Clusters whose stop cannot end without ending a task."""
+        self._cut: set[int] = set()
+        """Clusters whose sentinel has ended one that still had work to do."""
         self._spared: Counter[str] = Counter()
         """Deliveries that were given back before they ran, by the id of their task."""
 
@@ -92,6 +102,10 @@ class Checker:
             raise Violation(f"I4: two generations of seat {record.slot} run a task at a time")
         if len(others) >= self._world.scene.workers:
             raise Violation(f"I4: more tasks run than there are workers ({len(others) + 1})")
+        recycle = self._world.scene.recycle
+        self._runs_of[process.pid] += 1
+        if recycle is not None and self._runs_of[process.pid] > recycle:
+            raise Violation(f"I12: {process.name} runs {self._runs_of[process.pid]} tasks")
         self._running[process.pid] = record
         self.runs[record.task_id].append(record)
 
@@ -145,11 +159,25 @@ class Checker:
         if message is not None:
             raise Violation(f"I13: the good package of {self._say(message.id)} was failed")
 
+    def signalled(self, process: SimProcess) -> None:
+        """A cluster has got a stop signal; the third ends what runs."""
+        runs = [p.run for p in self._world.living(Role.WORKER) if p.cluster == process.cluster]
+        now = self._world.timeline.now
+        if process.signals == 3 and any(r and r.began + r.seconds > now + 0.1 for r in runs):
+            self._must_cut.add(process.cluster)
+
+    def cut(self, process: SimProcess) -> None:
+        """A sentinel that stops has killed one that had not done its part."""
+        self._cut.add(process.cluster)
+
     def cluster_ended(self, process: SimProcess, *, cut_short: bool) -> None:
         """The process that ran a cluster is done."""
         timely = self._world.scene.stop_timeout is None and process.signals < 3
         if cut_short and timely and not self._world.chaos.hits:
             raise Violation("I10: a stop that nothing disturbed says that it was cut short")
+        blows = self._world.chaos.hits.keys() - STOP_HITS
+        if not cut_short and process.cluster in self._cut | (set() if blows else self._must_cut):
+            raise Violation("I10: a stop that ended work before its time says that all went well")
         if cut_short:
             self._world.chaos.hits["cut_short"] += 1
         if not self.is_disturbed and self._world.scene.receipts:
@@ -222,11 +250,15 @@ class Checker:
 
     def _check_hook(self, spec: TaskSpec, record: MemoryTask) -> None:
         id = derived_id(spec.id, "hook:success" if record.success else "hook:failure")
+        other = derived_id(spec.id, "hook:failure" if record.success else "hook:success")
         runs, scene = len(self.runs[id]), self._world.scene
+        if not runs and self.runs[other] and self.is_disturbed:
+            self.unfollowed.append(self._say(spec.id))
+            return
         delivered = self._world.queue.deliveries[id]
         if not runs and (delivered < scene.max_attempts or not self._excuse(id)):
             raise Violation(f"I8: the hook of {self._say(spec.id)} was never called")
-        if self.is_disturbed or "store_error_before" in self._world.chaos.hits:
+        if self.is_disturbed or self._spared[id] or "store_error_before" in self._world.chaos.hits:
             return
         if not runs == self.saves[spec.id, record.success] == self.followed[id]:
             raise Violation(f"I8: the hook of {self._say(spec.id)} was called {runs} times")

@@ -50,6 +50,7 @@ class Nemesis:
             command = self._rng.choice(commands)
             command.signals += 1
             self._world.note(command, "gets a signal", None)
+            self._world.checker.signalled(command)
             self._world.wake(command)
 
     def _enqueue(self, spec: TaskSpec) -> None:

@@ -37,6 +37,8 @@ class Run:
     """Simulated time that passed."""
     failure: str | None
     """The invariant that did not hold. None: all did."""
+    unfollowed: list[str]
+    """Tasks whose hook was called, but with an outcome that is not the one kept."""
     trace: list[str] = attrs.field(repr=False)
     """What happened."""
 
@@ -75,6 +77,7 @@ def simulate(seed: int, parts: Parts | None = None, *, traced: bool = True) -> R
         hits=dict(world.chaos.hits),
         seconds=world.timeline.now,
         failure=failure,
+        unfollowed=world.checker.unfollowed,
         trace=world.trace.lines() if traced or failure else [],
     )
 
@@ -117,7 +120,10 @@ def pending(world: World) -> str:
 
 
 def _is_healed(world: World) -> bool:
-    return not world.queue.size and not pending(world)
+    if world.queue.size or pending(world):
+        return False
+    links = (link for process in world.processes.values() for link in process.links)
+    return all(link.inbox.is_empty for link in links)
 
 
 def _why_not_whole(world: World, process: SimProcess) -> str:
@@ -133,6 +139,6 @@ def _why_not_whole(world: World, process: SimProcess) -> str:
     for role, seats in world.plan().seats.items():
         children = sentinel.supervision.of(role)
         running = [child for child in children if child.state is ChildState.RUNNING]
-        if len(running) != seats:
-            return f"{len(running)} of {seats} {role.value}s run"
+        if not len(running) == len(children) == seats:
+            return f"{len(running)} of {len(children)} {role.value}s run, {seats} are wanted"
     return ""

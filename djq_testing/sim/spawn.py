@@ -129,7 +129,7 @@ class SimOrphans:
         for pid in self._pids:
             process = self._world.processes.get(pid)
             if process is not None:
-                self._world.die(process, -9, "its parent")
+                self._world.die(process, -9, "its command")
         self._pids.clear()
 
 

@@ -247,11 +247,15 @@ class World:
 
     def _count_death(self, process: SimProcess, cause: str) -> None:
         """A kill by the parent is a blow to whoever had done nothing wrong."""
-        if cause != "its parent" or process.component is None:
+        if cause not in {"its parent", "its command"} or process.component is None:
             return
         run = process.run
         if process.role is not Role.WORKER:
             self.chaos.hits["ended"] += 1
+            sentinel: Any = process.parent.component if process.parent is not None else None
+            stops = isinstance(sentinel, self.parts.sentinel) and sentinel.closing.level is not None
+            if stops and cause == "its parent":
+                self.checker.cut(process)
         elif run is not None:
             limit = self.checker.limit(run.delivery.task_id)
             if limit is None or self.timeline.now - run.began < limit:

@@ -1,0 +1,411 @@
+"""Deliberately broken parts, each with the mistake that somebody could make there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import attrs
+
+from djq.components.command import Command
+from djq.components.monitor import Batch, Monitor
+from djq.components.pusher import Pusher
+from djq.components.sentinel import Sentinel
+from djq.components.worker import Worker
+from djq.core.dispatch import Book, Entry
+from djq.core.lifecycle import CHILD_TRANSITIONS, ChildEvent, ChildState, Order, Role, move
+from djq.core.message import Finished
+from djq.core.protocol import StopLevel, Verdict
+from djq.core.supervision import Child, Supervision
+from djq.exceptions import BadPackage, StoreUnavailable
+from djq.ports import Received, Wait
+from djq_testing.memory import MemoryBroker, MemoryStore
+from djq_testing.sim import Parts
+
+# The monitor.
+
+
+class AcknowledgesBeforeItSaves(Monitor):
+    def _save(self, batch: Batch) -> None:
+        super()._settle(batch)
+        super()._save(batch)
+
+
+class AcknowledgesWhatItCouldNotSave(Monitor):
+    def _save(self, batch: Batch) -> None:
+        try:
+            super()._save(batch)
+        except StoreUnavailable:
+            return
+
+
+class ForgetsHooks(Monitor):
+    def _follow(self, batch: Batch) -> None:
+        """Nothing follows."""
+
+
+class SendsHooksAtEachTry(Monitor):
+    def _save(self, batch: Batch) -> None:
+        self._follow(batch)
+        super()._save(batch)
+
+
+class GivesUpWhenTheStoreIsAway(Monitor):
+    def _keep(self, batch: Batch) -> bool:
+        super()._keep(batch)
+        return True
+
+
+class DropsWhatIsHandedBack(Monitor):
+    def _settle(self, batch: Batch) -> None:
+        kept = [item for item in batch.items if item.verdict is not Verdict.HAND_BACK]
+        super()._settle(Batch(kept, batch.finished))
+
+
+class AcknowledgesWhatIsLeftToTheBroker(Monitor):
+    def _settle(self, batch: Batch) -> None:
+        items = [
+            attrs.evolve(item, verdict=Verdict.SAVE)
+            if item.verdict is Verdict.SAVE_AND_LEAVE
+            else item
+            for item in batch.items
+        ]
+        super()._settle(Batch(items, batch.finished))
+
+
+class KeepsNewReceiptsToItself(Monitor):
+    def _renew(self, receipts: Sequence[str]) -> None:
+        self._broker.extend_many(receipts)
+
+
+# The pusher and the worker.
+
+
+class LeavesPoisonInTheQueue(Pusher):
+    def _open(self, received):
+        delivery = super()._open(received)
+        self._unfailed.clear()
+        return delivery
+
+
+class DropsABatchWithPoison(Pusher):
+    def _pass_on(self, packages):
+        try:
+            for _, package in packages:
+                self._codec.open(package)
+        except BadPackage:
+            return
+        super()._pass_on(packages)
+
+
+class FetchesWithoutCredit(Pusher):
+    def _hear(self) -> None:
+        super()._hear()
+        self._credit = max(self._credit, 50)
+
+
+class OutlivesItsSentinel(Worker):
+    def step(self) -> Wait | None:
+        wait = super().step()
+        return Wait(1.0) if wait is None and self._link.ended else wait
+
+
+class TellsWhatItBeganTooLate(Worker):
+    """It says that it begins only together with the result."""
+
+    def step(self) -> Wait | None:
+        link, self._link = self._link, _Mute(self._link, self._outbox)
+        try:
+            return super().step()
+        finally:
+            self._link = link
+
+
+class _Mute:
+    """Keeps what is to be sent until the task is done."""
+
+    def __init__(self, link, outbox) -> None:
+        self._link, self._outbox, self._later = link, outbox, []
+
+    def send(self, *messages: object) -> None:
+        names = [type(message).__name__ for message in messages]
+        if "Started" in names:
+            at = names.index("Started")
+            messages, self._later = messages[:at], list(messages[at:])
+        self._link.send(*messages)
+
+    def receive(self):
+        return self._link.receive()
+
+    @property
+    def ended(self) -> bool:
+        return self._link.ended
+
+
+# The sentinel's book.
+
+
+class ForgetsWhatADeadWorkerHeld(Book):
+    def died(self, child, code, now, at, *, ended=False) -> list[Entry]:
+        ran = super().died(child, code, now, at, ended=ended)
+        for entry in list(self.queue):
+            del self.entries[entry.ticket]
+        self.queue.clear()
+        return ran
+
+
+class DropsWhatADeadWorkerRan(Book):
+    def _settle_death(self, entry: Entry, line: str, now: float, at: datetime) -> None:
+        del self.entries[entry.ticket]
+
+
+class RunsAgainWhatADeadWorkerRan(Book):
+    def _settle_death(self, entry: Entry, line: str, now: float, at: datetime) -> None:
+        if entry.overdue:
+            super()._settle_death(entry, line, now, at)
+        else:
+            self.queue.append(Entry(entry.ticket, entry.delivery))
+            self.entries[entry.ticket] = self.queue[-1]
+
+
+class ForgetsTheMonitorsBatch(Book):
+    def monitor_gone(self) -> None:
+        self._batches.clear()
+
+
+class WaitsForTheDeadMonitor(Book):
+    def monitor_gone(self) -> None:
+        """It will answer some day."""
+
+
+class ForgetsTheQueueInAStop(Book):
+    def recall(self) -> None:
+        for entry in self.queue:
+            del self.entries[entry.ticket]
+        self.queue.clear()
+
+
+class NeverOverdue(Book):
+    def overdue(self, now: float) -> list:
+        return []
+
+
+class NeverRefuses(Book):
+    def arrive(self, deliveries, at: datetime) -> None:
+        super().arrive([attrs.evolve(one, attempt=1) for one in deliveries], at)
+
+
+class GivesAPairToAWorker(Book):
+    def join(self, child, *, capacity: int = 1, budget: int | None = None) -> None:
+        super().join(child, capacity=capacity, budget=None if budget is None else budget + 1)
+
+
+# The sentinel's supervision and its stop.
+
+
+class NoneAfterADeathAtStart(Supervision):
+    def _apply(self, child: Child, event: ChildEvent) -> tuple[Order, ...]:
+        table = {
+            **CHILD_TRANSITIONS,
+            (ChildState.STARTING, ChildEvent.EXITED): (ChildState.GONE, ()),
+        }
+        child.state, orders = move(table, child.state, event)
+        return orders
+
+
+class NoneAfterADeath(Supervision):
+    def _apply(self, child: Child, event: ChildEvent) -> tuple[Order, ...]:
+        table = {
+            **CHILD_TRANSITIONS,
+            (ChildState.RUNNING, ChildEvent.EXITED): (ChildState.GONE, ()),
+        }
+        child.state, orders = move(table, child.state, event)
+        return orders
+
+
+class NoneAfterAFailedSpawn(Supervision):
+    def unable(self, id, now: float, reason: str) -> None:
+        del self.children[id]
+
+
+def with_book(kind: type[Book]) -> type[Sentinel]:
+    class WithBook(Sentinel):
+        def __init__(self, **ports) -> None:
+            super().__init__(**ports)
+            self.book = kind(self.book.policy, self.book.pace)
+
+    return WithBook
+
+
+def with_supervision(kind: type[Supervision]) -> type[Sentinel]:
+    class WithSupervision(Sentinel):
+        def __init__(self, **ports) -> None:
+            super().__init__(**ports)
+            self.supervision = kind(self._plan.seats)
+
+    return WithSupervision
+
+
+class LetsLeasesRunOut(Sentinel):
+    def _renew(self, now: float) -> None:
+        """Nobody else wants them."""
+
+
+class KeepsTheCreditOfADeadPusher(Sentinel):
+    def _bury(self, now: float) -> None:
+        credit = self._credit
+        super()._bury(now)
+        self._credit = credit
+
+    def _welcome(self, child, pid: int) -> None:
+        credit = self._credit
+        super()._welcome(child, pid)
+        self._credit = credit
+
+
+class DoesNotHearLastWords(Sentinel):
+    def _bury(self, now: float) -> None:
+        links = {child: _Silent(link) for child, link in self._links.items()}
+        loud, self._links = self._links, links
+        super()._bury(now)
+        self._links = {child: link for child, link in loud.items() if child in links}
+
+
+class _Silent:
+    def __init__(self, link) -> None:
+        self._link = link
+
+    def receive(self):
+        return ()
+
+
+class OpensTheSuccessorEarly(Sentinel):
+    def _open_seats(self) -> None:
+        for child in self.supervision.of(Role.WORKER):
+            if child.id in self.book.workers:
+                self.book.workers[child.id].open = child.state is ChildState.RUNNING
+
+
+class NeverSendsTheRetiredAway(Sentinel):
+    def _successor(self, old) -> None:
+        return None
+
+
+class StopsWithAFullQueue(Sentinel):
+    def _facts(self, now: float):
+        return attrs.evolve(super()._facts(now), queued=0)
+
+
+class StopsWithoutSaving(Sentinel):
+    def _facts(self, now: float):
+        return attrs.evolve(super()._facts(now), unsaved=0, monitors=0)
+
+
+class SaysThatAllWentWell(Command):
+    def _hear(self) -> None:
+        super()._hear()
+        self.cut_short = False
+
+
+class TellsTheSentinelOnlyOnce(Command):
+    def _pass_on(self, now: float) -> None:
+        if not self._asked:
+            super()._pass_on(now)
+
+
+class MourningCommand(Command):
+    """It starts no second sentinel."""
+
+    def _hire(self, now: float) -> None:
+        if not self._spent:
+            self._spent = True
+            super()._hire(now)
+
+    _spent = False
+
+
+# The servers.
+
+
+class ForgetsTheCount(MemoryBroker):
+    def release(self, id: str) -> None:
+        for row in self._held(id):
+            row.attempts -= 1
+        super().release(f"{id.partition(':')[0]}:{int(id.partition(':')[2]) - 1}")
+
+
+class LosesWhatIsTaken(MemoryBroker):
+    def dequeue(self, limit: int = 1) -> list[Received]:
+        received = super().dequeue(limit)
+        for receipt, _ in received:
+            if receipt is not None:
+                self.acknowledge(receipt)
+        return received
+
+
+class KeepsTheLatest(MemoryStore):
+    def save(self, batch: Sequence[Finished]) -> None:
+        for finished in batch:
+            self._tasks.pop(finished.message.id, None)
+        super().save(batch)
+
+
+class LosesFailures(MemoryStore):
+    def _is_kept(self, finished: Finished) -> bool:
+        return finished.outcome.success
+
+
+def _books(*kinds: type[Book]) -> dict[str, Parts]:
+    return {kind.__name__: Parts(sentinel=with_book(kind)) for kind in kinds}
+
+
+def _supervisions(*kinds: type[Supervision]) -> dict[str, Parts]:
+    return {kind.__name__: Parts(sentinel=with_supervision(kind)) for kind in kinds}
+
+
+def _parts(port: str, *kinds: type) -> dict[str, Parts]:
+    return {kind.__name__: Parts(**{port: kind}) for kind in kinds}
+
+
+assert StopLevel.AT_ONCE == 3, "a third signal is the last"
+
+MUTANTS: dict[str, Parts] = {
+    **_parts(
+        "monitor",
+        AcknowledgesBeforeItSaves,
+        AcknowledgesWhatItCouldNotSave,
+        AcknowledgesWhatIsLeftToTheBroker,
+        DropsWhatIsHandedBack,
+        ForgetsHooks,
+        GivesUpWhenTheStoreIsAway,
+        KeepsNewReceiptsToItself,
+        SendsHooksAtEachTry,
+    ),
+    **_parts("pusher", DropsABatchWithPoison, FetchesWithoutCredit, LeavesPoisonInTheQueue),
+    **_parts("worker", OutlivesItsSentinel, TellsWhatItBeganTooLate),
+    **_books(
+        DropsWhatADeadWorkerRan,
+        ForgetsTheMonitorsBatch,
+        ForgetsTheQueueInAStop,
+        ForgetsWhatADeadWorkerHeld,
+        GivesAPairToAWorker,
+        NeverOverdue,
+        NeverRefuses,
+        RunsAgainWhatADeadWorkerRan,
+        WaitsForTheDeadMonitor,
+    ),
+    **_supervisions(NoneAfterADeath, NoneAfterADeathAtStart, NoneAfterAFailedSpawn),
+    **_parts(
+        "sentinel",
+        DoesNotHearLastWords,
+        KeepsTheCreditOfADeadPusher,
+        LetsLeasesRunOut,
+        NeverSendsTheRetiredAway,
+        OpensTheSuccessorEarly,
+        StopsWithAFullQueue,
+        StopsWithoutSaving,
+    ),
+    **_parts("command", MourningCommand, SaysThatAllWentWell, TellsTheSentinelOnlyOnce),
+    **_parts("broker", ForgetsTheCount, LosesWhatIsTaken),
+    **_parts("store", KeepsTheLatest, LosesFailures),
+}
