@@ -127,7 +127,9 @@ class Worker:
         value = call.dump_value(function(*args, **kwargs))
         if len(value) > self._max_payload:
             raise call.ResultTooLarge(
-                f"the result has {len(value)} bytes, max_payload allows {self._max_payload}"
+                f"the result has {len(value):,} bytes, more than the {self._max_payload:,} that "
+                "max_payload in Q_CLUSTER allows; return a reference to the data instead "
+                "(a primary key, a file name)"
             )
         return value
 
@@ -138,7 +140,7 @@ def describe_error(error: BaseException) -> tuple[str, str]:
     Works for exceptions that cannot be printed.
     """
     try:
-        text = str(error)
+        text = _message_of(error)
     except BaseException as second:  # noqa: BLE001 - the user's __str__ may raise anything
         text = f"(its message cannot be had: {type(second).__name__})"
     line = f"{type(error).__name__}: {text}" if text else type(error).__name__
@@ -146,5 +148,18 @@ def describe_error(error: BaseException) -> tuple[str, str]:
         trace = "".join(tracebacks.format_exception(error))
     except BaseException as second:  # noqa: BLE001 - as above
         trace = f"(the traceback cannot be had: {type(second).__name__})"
-    one_line = " ".join(line.split("\n"))
+    one_line = " ".join(line.splitlines())
     return cut(one_line, ERROR_CHARACTERS_MAX), cut(trace, TRACEBACK_CHARACTERS_MAX)
+
+
+def _message_of(error: BaseException) -> str:
+    """Give the exception's own message; those that say too little by themselves get a sentence."""
+    text = str(error)
+    match error:
+        case SystemExit():
+            return f"{text} (the function asked its process to exit)".lstrip()
+        case KeyboardInterrupt() if not text:
+            return "the function was interrupted"
+        case MemoryError() if not text:
+            return "the worker's process got no more memory"
+    return text

@@ -28,6 +28,10 @@ class ResultTooLarge(DjqError):
     """What the function returned is larger than `max_payload` allows; return a reference to it."""
 
 
+class CallUnreadable(DjqError):
+    """A worker cannot unpickle the call: it lacks what the caller passed, or has it otherwise."""
+
+
 def dump_call(func: Function, args: Arguments, kwargs: Mapping[str, Any]) -> bytes:
     """Pickle a call.
 
@@ -41,8 +45,18 @@ def dump_call(func: Function, args: Arguments, kwargs: Mapping[str, Any]) -> byt
 
 
 def load_call(body: bytes) -> tuple[Function, Arguments, KeywordArguments]:
-    """Unpickle a call: runs code that the caller chose, so only a worker does it."""
-    func, args, kwargs = pickle.loads(body)  # its signature was checked
+    """Unpickle a call: runs code that the caller chose, so only a worker does it.
+
+    Raises:
+        CallUnreadable: It cannot be unpickled here; the message is a sentence for the task's owner.
+    """
+    try:
+        func, args, kwargs = pickle.loads(body)  # its signature was checked
+    except Exception as error:  # unpickling runs the arguments' own code
+        raise CallUnreadable(
+            f"the call cannot be unpickled ({type(error).__name__}: {error}); the worker must have "
+            "the same code as the caller, with every class and function that was passed"
+        ) from error
     return func, args, kwargs
 
 
