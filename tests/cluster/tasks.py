@@ -163,6 +163,18 @@ def nap_and_die(path, seconds):
     kill_itself()
 
 
+def kill_sentinel(path):
+    append(path, os.getpid())
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(0.2)
+    kill_itself()
+
+
+def freeze():
+    """Stop its own process: what only the kernel can do anything about."""
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
 def segfault():
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     ctypes.string_at(0)

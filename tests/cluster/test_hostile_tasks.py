@@ -120,6 +120,29 @@ def test_endless_regular_expression_is_ended_by_its_timeout(scene):
     scene.assert_unharmed()
 
 
+def test_frozen_worker_is_ended_by_the_timeout(scene):
+    task = scene.run(tasks.freeze, seconds=0.5 + PROMPT_SECONDS, timeout=0.5)
+
+    assert (task.success, task.result) == (False, "TaskTimedOut: timed out after 0.5 s")
+    scene.assert_unharmed()
+
+
+def test_task_that_kills_whole_clusters_does_not_go_round_for_ever(make_project):
+    project = make_project("sqlite", workers=1, retry=1, max_attempts=2)
+    cluster = project.start()
+
+    task = fetch(async_task(tasks.kill_sentinel, project.file("runs")), wait=15_000)
+
+    assert task is not None, cluster.tail()
+    assert task.result == (
+        "TooManyAttempts: no outcome after 2 attempts: each time its cluster was gone before the end"
+    )
+    assert len(project.lines("runs")) == 2
+    cluster.wait_until_full(5)
+    assert fetch(async_task(tasks.nap, 0), wait=5000).success
+    assert cluster.stop() == 0
+
+
 def test_body_that_no_longer_unpickles_is_a_failure_with_a_traceback(scene, monkeypatch):
     monkeypatch.setenv("DJQ_TEST_CALLER", "1")
     from tests.cluster.broken import Only  # noqa: PLC0415 - only a caller may import it

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+import os
+import signal
 
 from djq.models import Schedule, Task
 from djq.tasks import async_task
 from tests.cluster import tasks
-from tests.cluster.harness import on
+from tests.cluster.harness import on, wait_until
 
 TASKS = 500
 
@@ -29,9 +30,40 @@ def test_two_clusters_run_each_task_once(make_project, kind):
     assert [cluster.stop() for cluster in clusters] == [0, 0]
 
 
-@pytest.mark.parametrize("workers", [4])
-def test_nobody_is_told_that_a_default_sqlite_database_is_locked(make_project, workers):
-    project = make_project("sqlite-defaults", workers=workers)
+def test_task_longer_than_its_lease_runs_once(make_project):
+    """While its cluster lives the lease is renewed, and no other cluster is given the task."""
+    project = make_project(workers=1, retry=1)
+    clusters = [project.start(), project.start()]
+
+    async_task(tasks.note, project.file("runs"), "long", 2.5)
+    project.wait_for_outcomes(1, 10)
+
+    assert len(project.lines("runs")) == 1
+    assert Task.objects.get().attempts == 1
+    assert [cluster.stop() for cluster in clusters] == [0, 0]
+
+
+@on("postgres")
+def test_what_a_dead_cluster_held_is_run_by_another(make_project, kind):
+    project = make_project(kind, workers=2, retry=2)
+    doomed = project.start()
+    for number in range(20):
+        async_task(tasks.note, project.file("runs"), number, 0.2)
+    wait_until(lambda: len(project.lines("runs")) > 4, 5, "running tasks", doomed.tail)
+    heir = project.start()
+
+    os.killpg(doomed.pid, signal.SIGKILL)
+
+    assert doomed.wait_for_exit(1) == -signal.SIGKILL
+    project.wait_for_outcomes(20, 10)
+    assert Task.objects.filter(success=True).count() == 20
+    again = len(project.lines("runs")) - 20
+    assert 1 <= again <= 2, "only what ran when the cluster died runs again"
+    assert heir.stop() == 0
+
+
+def test_nobody_is_told_that_a_default_sqlite_database_is_locked(make_project):
+    project = make_project("sqlite-defaults", workers=4)
     cluster = project.start()
 
     for number in range(TASKS - 100):
