@@ -15,7 +15,7 @@ from djq.components.worker import Worker
 from djq.core.dispatch import Book, Entry
 from djq.core.lifecycle import CHILD_TRANSITIONS, ChildEvent, ChildState, Order, Role, move
 from djq.core.message import Finished
-from djq.core.protocol import StopLevel, Verdict
+from djq.core.protocol import Verdict
 from djq.core.supervision import Child, Supervision
 from djq.exceptions import BadPackage, StoreUnavailable
 from djq.ports import Received, Wait
@@ -189,6 +189,14 @@ class NeverOverdue(Book):
     def overdue(self, now: float) -> list:
         return []
 
+    def next_deadline(self) -> None:
+        return None
+
+
+class LetsLeasesRunOut(Book):
+    def receipts(self) -> tuple[str, ...]:
+        return ()
+
 
 class NeverRefuses(Book):
     def arrive(self, deliveries, at: datetime) -> None:
@@ -244,11 +252,6 @@ def with_supervision(kind: type[Supervision]) -> type[Sentinel]:
             self.supervision = kind(self._plan.seats)
 
     return WithSupervision
-
-
-class LetsLeasesRunOut(Sentinel):
-    def _renew(self, now: float) -> None:
-        """Nobody else wants them."""
 
 
 class KeepsTheCreditOfADeadPusher(Sentinel):
@@ -367,8 +370,6 @@ def _parts(port: str, *kinds: type) -> dict[str, Parts]:
     return {kind.__name__: Parts(**{port: kind}) for kind in kinds}
 
 
-assert StopLevel.AT_ONCE == 3, "a third signal is the last"
-
 MUTANTS: dict[str, Parts] = {
     **_parts(
         "monitor",
@@ -389,6 +390,7 @@ MUTANTS: dict[str, Parts] = {
         ForgetsTheQueueInAStop,
         ForgetsWhatADeadWorkerHeld,
         GivesAPairToAWorker,
+        LetsLeasesRunOut,
         NeverOverdue,
         NeverRefuses,
         RunsAgainWhatADeadWorkerRan,
@@ -399,7 +401,6 @@ MUTANTS: dict[str, Parts] = {
         "sentinel",
         DoesNotHearLastWords,
         KeepsTheCreditOfADeadPusher,
-        LetsLeasesRunOut,
         NeverSendsTheRetiredAway,
         OpensTheSuccessorEarly,
         StopsWithAFullQueue,
