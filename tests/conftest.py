@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+from django.db import connections
 
 from tests import settings
 
@@ -56,3 +57,35 @@ def live_database(request):
 def server_database(request):
     """As `live_database`, for the databases that are servers."""
     return _present(request.param)
+
+
+@pytest.fixture
+def add_database(django_db_blocker):
+    """A function that adds a database for one test: an alias, its settings, and models to make."""
+    added = []
+
+    def add(alias, settings, *models):
+        database = connections.configure_settings({"default": settings})["default"]
+        connections.settings[alias] = database
+        added.append(alias)
+        if models:
+            with connections[alias].schema_editor() as editor:
+                for model in models:
+                    editor.create_model(model)
+        return alias
+
+    with django_db_blocker.unblock():
+        yield add
+        for alias in added:
+            connections[alias].close()
+            del connections[alias]
+            del connections.settings[alias]
+
+
+@pytest.fixture
+def away(add_database):
+    """The alias of a database server that nobody runs."""
+    return add_database(
+        "away",
+        {"ENGINE": "django.db.backends.postgresql", "NAME": "x", "HOST": "127.0.0.1", "PORT": 1},
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-from contextlib import contextmanager
 
 import pytest
 from django.db import connections
@@ -31,30 +30,14 @@ SQLITE_OPTIONS = {
 }
 
 
-@contextmanager
-def extra_database(alias, settings):
-    """A database that is in no settings file; its tables are made, its connections closed."""
-    connections.settings[alias] = connections.configure_settings({"default": settings})["default"]
-    try:
-        with connections[alias].schema_editor() as editor:
-            editor.create_model(OrmQ)
-            editor.create_model(Task)
-        yield alias
-    finally:
-        connections[alias].close()
-        del connections[alias]
-        del connections.settings[alias]
-
-
 @pytest.fixture(params=SQLITE_OPTIONS)
-def sqlite_file(request, tmp_path, django_db_blocker):
+def sqlite_file(request, tmp_path, add_database):
     settings = {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": str(tmp_path / "queue.sqlite3"),
         "OPTIONS": SQLITE_OPTIONS[request.param],
     }
-    with django_db_blocker.unblock(), extra_database("sqlite_file", settings) as alias:
-        yield alias
+    return add_database("sqlite_file", settings, OrmQ, Task)
 
 
 def make_broker(alias, claim=None):

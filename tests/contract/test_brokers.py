@@ -66,6 +66,13 @@ class TestOrmBrokerSkippingLockedRows(OrmContract):
         return server_database
 
 
+class TestOrmBrokerWithoutTimeZones(OrmContract):
+    @pytest.fixture(autouse=True)
+    def _naive(self, settings):
+        settings.USE_TZ = False
+        settings.TIME_ZONE = "America/New_York"
+
+
 class TestOrmBrokerInTheCallersTransaction(OrmContract):
     @pytest.fixture
     def make_broker(self, clock, database):
