@@ -18,7 +18,7 @@ from tests.cluster.harness import wait_until
 RUNNING = 2
 QUEUED = 50
 ALL = RUNNING + QUEUED
-SLOW_SECONDS = 0.8
+SLOW_SECONDS = 0.7
 PROMPT_SECONDS = 1.0
 
 STOP_LINES = [
@@ -124,7 +124,7 @@ def test_second_signal_finishes_only_what_runs(make_project):
 
 
 def test_third_signal_ends_everything_now(make_project):
-    scene = Scene(make_project(retry=2))
+    scene = Scene(make_project(retry=1))
 
     for _ in range(3):
         scene.cluster.signal()
@@ -187,7 +187,7 @@ def test_killed_command_takes_the_cluster_with_it(make_project):
 
 
 def test_killed_sentinel_is_followed_by_another(make_project):
-    project = make_project(retry=2)
+    project = make_project(retry=1)
     scene = Scene(project)
     (old,) = scene.cluster.pids("sentinel")
 
@@ -233,20 +233,22 @@ def test_worker_that_dies_during_a_stop_is_followed_by_another(make_project):
     assert [line.split()[0] for line in project.lines("runs")].count("dying") == 1
 
 
-@pytest.mark.parametrize("role", ["pusher", "monitor", "worker"])
-def test_killed_child_is_followed_by_another_at_once(make_project, role):
+def test_killed_child_is_followed_by_another_at_once(make_project):
     project = make_project(retry=30)
     cluster = project.start()
-    old = cluster.pids(role)[0]
 
-    os.kill(old, signal.SIGKILL)
+    for done, role in enumerate(["pusher", "monitor", "worker"], start=1):
+        old = cluster.pids(role)[0]
+        os.kill(old, signal.SIGKILL)
+        wait_until(lambda old=old: _has_replaced(cluster, old), 1, f"a new {role}", cluster.tail)
+        async_task(tasks.noop)
+        project.wait_for_outcomes(done, 2)
 
-    wait_until(
-        lambda: cluster.is_full() and old not in cluster.pids(role), 1, "a successor", cluster.tail
-    )
-    async_task(tasks.noop)
-    project.wait_for_outcomes(1, 2)
     assert cluster.stop() == 0
+
+
+def _has_replaced(cluster, old):
+    return cluster.is_full() and old not in {process.pid for process in cluster.descendants()}
 
 
 def test_stop_does_not_wait_for_a_stopped_child_for_ever(make_project):

@@ -25,8 +25,8 @@ FIRST_TASKS = 450
 TASKS_A_KILL = 4
 KILLS = 26
 SENTINEL_KILLS = 2
-RETRY_SECONDS = 3
-STANDSTILL_SECONDS_MAX = RETRY_SECONDS + 4
+RETRY_SECONDS = 2
+STANDSTILL_SECONDS_MAX = RETRY_SECONDS + 5
 """What a killed pusher or sentinel held comes back when its lease ends, and then has to run."""
 
 
@@ -78,7 +78,7 @@ class Storm:
                 role = "sentinel"
             if self.kill_one(cluster, role):
                 self.enqueue(TASKS_A_KILL * (15 if self.is_short else 1))
-            time.sleep(self.random.uniform(0, 0.15))
+            time.sleep(self.random.uniform(0, 0.1))
 
     def wait_for_all(self, cluster):
         """Wait for every outcome; the cluster must never stand still meanwhile."""

@@ -13,31 +13,32 @@ GRACE_SECONDS = 0.3
 
 
 @pytest.mark.parametrize(
-    ("of_cluster", "of_task", "limit"),
+    ("of_cluster", "of_tasks", "limits"),
     [
-        (None, 0.3, 0.3),
-        (None, 1.3, 1.3),
-        (0.3, None, 0.3),
-        (1.3, 0.3, 0.3),
-        (0.3, 1.3, 1.3),
+        (None, [0.3, 1.3], [0.3, 1.3]),
+        (0.3, [None, 1.3], [0.3, 1.3]),
+        (1.3, [0.3, None], [0.3, 1.3]),
     ],
 )
-def test_run_is_ended_at_its_limit(make_project, of_cluster, of_task, limit):
+def test_runs_are_ended_at_their_limits(make_project, of_cluster, of_tasks, limits):
     # A long guard_cycle: limits are kept by their own time, not by that of the statistics.
-    project = make_project("sqlite", timeout=of_cluster, retry=90, workers=1, guard_cycle=20)
+    project = make_project("sqlite", timeout=of_cluster, retry=90, workers=2, guard_cycle=20)
     cluster = project.start()
-    options = {} if of_task is None else {"timeout": of_task}
 
-    task = fetch(async_task(tasks.heartbeat, project.file("beats"), **options), wait=10_000)
-    known = time.monotonic()
+    ids = []
+    for number, limit in enumerate(of_tasks):
+        options = {} if limit is None else {"timeout": limit}
+        ids.append(async_task(tasks.heartbeat, project.file(f"beats-{number}"), **options))
 
-    assert task is not None, cluster.tail()
-    assert (task.success, task.attempts) == (False, 1)
-    assert task.result == f"TaskTimedOut: timed out after {limit:g} s"
-    beats = [float(line) for line in project.lines("beats")]
-    ran = beats[-1] - beats[0]
-    assert limit - 0.1 <= ran <= limit + GRACE_SECONDS
-    assert known - beats[0] <= limit + GRACE_SECONDS
+    for number, (id, limit) in enumerate(zip(ids, limits, strict=True)):
+        task = fetch(id, wait=10_000)
+        known = time.monotonic()
+        assert task is not None, cluster.tail()
+        assert (task.success, task.attempts) == (False, 1)
+        assert task.result == f"TaskTimedOut: timed out after {limit:g} s"
+        beats = [float(line) for line in project.lines(f"beats-{number}")]
+        assert limit - 0.1 <= beats[-1] - beats[0] <= limit + GRACE_SECONDS
+        assert known - beats[0] <= limit + GRACE_SECONDS
     cluster.wait_until_full(2)
     assert cluster.stop() == 0
 
