@@ -203,8 +203,8 @@ class Sentinel:
         for old in self.supervision.of(Role.WORKER):
             if old.state is not ChildState.RETIRING or self.book.holds(old.id):
                 continue
-            successor = self._successor(old.id)
-            if successor is not None:
+            # In a stop the successor may have left already; who waits for it would wait for ever.
+            if self._successor(old.id) or self.closing.state is ClusterState.DRAINING:
                 self._tell_stop(old.id, StopLevel.GENTLE)
 
     def _retire(self, child: ChildId, now: float, reason: str) -> None:
