@@ -78,7 +78,8 @@ class Pusher:
             return Wait(self._backoff.seconds_left())
         self._backoff.answered()
         if packages:
-            self._pass_on(packages)
+            if not self._pass_on(packages):
+                self._probe = probe
             return Wait(0.0)
         if probe is not None:
             self._link.send(Empty(probe))
@@ -102,7 +103,8 @@ class Pusher:
             return self._broker.dequeue(min(self._credit, self._fetch_max))
         return self._broker.dequeue()
 
-    def _pass_on(self, packages: Sequence[tuple[str | None, str | bytes]]) -> None:
+    def _pass_on(self, packages: Sequence[tuple[str | None, str | bytes]]) -> bool:
+        """Send what can be opened; False when there was none, and the sentinel hears nothing."""
         deliveries = []
         for package in packages:
             delivery = self._open(package)
@@ -111,6 +113,7 @@ class Pusher:
         if deliveries:
             self._credit -= len(deliveries)
             self._link.send(Deliveries(tuple(deliveries)))
+        return bool(deliveries)
 
     def _open(self, received: tuple[str | None, str | bytes]) -> Delivery | None:
         receipt, package = received

@@ -111,6 +111,7 @@ def delivery_of(frame: bytes, receipt: str | None, attempt: int) -> Delivery:
         BadPackage: It is no frame, or one that only a newer djq can read.
     """
     header, _ = _read_header(frame)
+    _check_rest(header)
     get = header.get
     return Delivery(
         _text(header, "id"),
@@ -122,6 +123,18 @@ def delivery_of(frame: bytes, receipt: str | None, attempt: int) -> Delivery:
         attempt,
         frame,
     )
+
+
+def _check_rest(header: dict[str, Any]) -> None:
+    """Refuse what `unpack` would refuse: worker and monitor rely on what was once delivered."""
+    _instant(header)
+    if header.get("kind") is not None:
+        _kind(header)
+    for key in ("group", "hook"):
+        if header.get(key) is not None:
+            _text(header, key)
+    if header.get("save") is not None:
+        _flag(header, "save")
 
 
 def _read_header(frame: bytes) -> tuple[dict[str, Any], int]:
