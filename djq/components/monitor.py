@@ -23,7 +23,6 @@ from djq.core.events import (
     BatchSaved,
     ChildStopped,
     HookFailed,
-    ServiceAway,
     TaskHandedBack,
     TaskSaved,
     TaskUnsaved,
@@ -75,6 +74,7 @@ class Monitor:
         self._pid = pid
         self._one_unit = store.alias is not None and broker.database == store.alias
         self._backoff = Backoff("result store", around)
+        self._renewals = Backoff("broker (renewing leases)", around)
         self._pending: deque[Settled] = deque()
         self._batch: Batch | None = None
         self._batch_max = BATCH_MAX
@@ -116,25 +116,41 @@ class Monitor:
                     self._stopping = True
 
     def _renew(self, receipts: Sequence[str]) -> None:
-        present = [self._present(receipt) for receipt in receipts]
+        self._forget_renewed(receipts)
         try:
-            changed = self._broker.extend_many(present)
+            changed = self._broker.extend_many([self._present(receipt) for receipt in receipts])
         except BrokerUnavailable as error:
-            # The next renewal comes well before the lease ends.
-            self._around.observer.notify(ServiceAway("broker (renewing leases)", str(error)))
+            # No pause: the next renewal comes well before the lease ends.
+            self._renewals.failed(error)
             return
+        self._renewals.answered()
         if changed:
-            pairs = [
-                (r, changed[p]) for r, p in zip(receipts, present, strict=True) if p in changed
-            ]
-            self._renewed.update(pairs)
-            self._link.send(Renewed(tuple(pairs)))
+            # Each step is told, since the sentinel may know an earlier or a later name by then.
+            self._renewed.update(changed)
+            self._link.send(Renewed(tuple(changed.items())))
 
     def _present(self, receipt: str) -> str:
         """The receipt by which the broker knows it now: a batch that waits may be renewed twice."""
-        while (newer := self._renewed.get(receipt)) is not None:
-            receipt = newer
+        while receipt in self._renewed:
+            receipt = self._renewed[receipt]
         return receipt
+
+    def _forget_renewed(self, receipts: Sequence[str]) -> None:
+        """Keep only the changes that somebody may still ask for.
+
+        Links keep their order: what the sentinel sends after these receipts has one of them, or
+        one that they have become.
+        """
+        batch = self._batch.items if self._batch is not None else []
+        here = [item.delivery.receipt for item in (*self._pending, *batch)]
+        needed: dict[str, str] = {}
+        for receipt in (*receipts, *here):
+            name = receipt
+            while name is not None and name in self._renewed:
+                newer = self._renewed[name]
+                needed[name] = newer
+                name = newer
+        self._renewed = needed
 
     def _take(self) -> Batch:
         items = [self._pending.popleft() for _ in range(min(len(self._pending), self._batch_max))]
@@ -216,6 +232,7 @@ class Monitor:
             self._batch_max = len(batch.items) // 2
             return
         self._refusals += 1
+        self._batch_max = 1
         message = batch.finished[0].message
         self._around.observer.notify(TaskUnsaved(message.id, message.name, str(error)))
         line = f"StoreRefused: the outcome could not be saved: {error}"
