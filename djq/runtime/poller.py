@@ -19,7 +19,7 @@ class Poller:
         known = self._selector.get_map().get(fd)
         if known is None:
             self._selector.register(fd, events, notice)
-        elif known.events != events or known.data is not notice:
+        elif known.events != events or known.data != notice:
             self._selector.modify(fd, events, notice)
 
     def forget(self, fd: int) -> None:
