@@ -1,11 +1,13 @@
 """A pipe between two boxes: one writer and one reader at each end, whole messages, no lock.
 
-A message is a frame: its length in eight bytes, and its pickle. Frames that are sent together go in
-one system call where the kernel takes them, and whatever has arrived is read in one. A child writes
-and waits; the sentinel's end never waits: what the kernel does not take is kept and written when it
-does. Half a frame of a child that died is dropped with its link.
+A message is a frame: a mark of eight bytes, its length in eight more, and its pickle. Frames that
+are sent together go in one system call where the kernel takes them, and whatever has arrived is read
+in one. A child writes and waits; the sentinel's end never waits: what the kernel does not take is
+kept and written when it does. Half a frame of a child that died is dropped with its link.
 
-Only djq's own words travel here, with the user's values inside as bytes.
+Only djq's own words travel here, with the user's values inside as bytes. A task can write to the
+descriptors of its worker all the same (whoever closes a file twice does it unknowingly): what does
+not begin with the mark ends the link, and with it the child, and no more than the child.
 """
 
 from __future__ import annotations
@@ -16,11 +18,13 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from djq.runtime.poller import Poller
 
-LENGTH = struct.Struct("<Q")
+HEAD = struct.Struct("<QQ")
+MARK = int.from_bytes(b"\x00djqlink", "big")
 READ_BYTES = 256 * 1024
 READS_MAX = 16
 """Reads in one `receive`, so that one talkative child does not keep the sentinel from the others."""
@@ -55,7 +59,7 @@ class SocketLink:
         frames = []
         for message in messages:
             body = pickle.dumps(message, 5)
-            frames.append(LENGTH.pack(len(body)))
+            frames.append(HEAD.pack(MARK, len(body)))
             frames.append(body)
         if self._waits:
             self._write_all(frames)
@@ -118,9 +122,13 @@ class SocketLink:
         buffer, at, messages = self._in, 0, []
         end = len(buffer)
         with memoryview(buffer) as view:
-            while end - at >= LENGTH.size:
-                (length,) = LENGTH.unpack_from(buffer, at)
-                start = at + LENGTH.size
+            while end - at >= HEAD.size:
+                mark, length = HEAD.unpack_from(buffer, at)
+                if mark != MARK:
+                    self._hang_up()
+                    at = end
+                    break
+                start = at + HEAD.size
                 if end - start < length:
                     break
                 with view[start : start + length] as body:
@@ -128,6 +136,14 @@ class SocketLink:
                 at = start + length
         del buffer[:at]
         return messages
+
+    def _hang_up(self) -> None:
+        """End the link in both directions: the child at the other end finds it ended, and leaves."""
+        if not self._eof:
+            self._eof = True
+            self._poller.forget(self._socket.fileno())
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def _write_all(self, frames: list[bytes]) -> None:
         try:

@@ -9,10 +9,12 @@ import random
 import re
 import resource
 import signal
+import stat
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import setproctitle
@@ -208,6 +210,15 @@ def recurse(depth=0):
 def close_everything():
     os.closerange(0, 1024)
     return "closed"
+
+
+def garble(text):
+    """Write to every socket of the worker, as a program does that has closed a file twice."""
+    for fd in range(3, 256):
+        with suppress(OSError):
+            if stat.S_ISSOCK(os.fstat(fd).st_mode):
+                os.write(fd, text)
+    return "written"
 
 
 def change_surroundings(folder):

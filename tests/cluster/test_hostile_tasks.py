@@ -113,6 +113,17 @@ def test_task_that_closes_every_descriptor_costs_only_itself(scene):
     scene.assert_unharmed()
 
 
+@pytest.mark.parametrize("text", [b"garbage!" * 2, (8).to_bytes(8, "little") + b"a line\n\n"])
+def test_task_that_writes_into_the_clusters_sockets_costs_only_itself(scene, text):
+    sentinel = scene.cluster.pids("sentinel")
+
+    task = scene.run(tasks.garble, text)
+
+    assert task.result == "WorkerDied: worker died: exit code 0, 3 attempts"
+    assert scene.cluster.pids("sentinel") == sentinel
+    scene.assert_unharmed()
+
+
 def test_endless_regular_expression_is_ended_by_its_timeout(scene):
     task = scene.run(tasks.backtrack, seconds=0.5 + PROMPT_SECONDS, timeout=0.5)
 
