@@ -402,9 +402,12 @@ def test_a_task_that_is_refused_even_when_it_is_bare_has_the_log_and_blocks_nobo
     assert len(bench.observer.of(TaskUnsaved)) == 3
 
 
-def test_what_comes_beside_a_refused_task_is_saved_all_the_same(bench):
+@pytest.mark.parametrize("steps", range(5))
+def test_what_comes_beside_a_refused_task_is_saved_all_the_same(bench, steps):
     bench.store.refuses = lambda finished: finished.message.name == "task-1"
     bench.keep(parts.settled(1))
+    for _ in range(steps):
+        bench.monitor.step()
     for number in range(2, 12):
         bench.keep(parts.settled(number))
     bench.settle()
