@@ -183,6 +183,7 @@ class Sentinel:
                 self._probing = False
 
     def _enforce(self, now: float) -> None:
+        self.closing.check_patience(now)
         late = [*self.book.overdue(now), *self.supervision.late_starters(now)]
         if self.closing.ends_running:
             late += [child.id for child in self.supervision.of(Role.WORKER)]

@@ -83,7 +83,7 @@ class Closing:
             self._enter(ClusterEvent.ALL_READY, now)
         if self.level is None:
             return
-        self._check_patience(now)
+        self.check_patience(now)
         if self.state is ClusterState.HALTING and not facts.pushers:
             self._enter(ClusterEvent.PUSHER_GONE, now)
         if self.state is ClusterState.DRAINING and not facts.workers and not facts.queued:
@@ -125,9 +125,15 @@ class Closing:
         """What has not started goes back to the broker."""
         return self.level is not None and self.level >= StopLevel.HASTY
 
-    def _check_patience(self, now: float) -> None:
+    def check_patience(self, now: float) -> None:
+        """See whether `stop_timeout` has passed; asked before anybody is killed for it."""
         timeout = self._stop_timeout
-        if timeout is None or self.ends_running or now - self._stopped_since < timeout:
+        if (
+            self.level is None
+            or timeout is None
+            or self.ends_running
+            or now - self._stopped_since < timeout
+        ):
             return
         self.ends_running = True
         if self.level is StopLevel.GENTLE:
