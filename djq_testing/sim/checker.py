@@ -222,7 +222,7 @@ class Checker:
         limit, now = spec.limit, self._world.timeline.now
         longest = max(((r.ended or now) - r.began for r in self.runs[spec.id]), default=0.0)
         allowed = {
-            "TaskTimedOut": limit is not None and longest >= limit,
+            "TaskTimedOut": limit is not None and longest >= limit - LIMIT_SLACK_SECONDS,
             "WorkerDied": self.deaths[spec.id] > 0,
             "TooManyAttempts": finished.attempt > spec.attempts,
             "StoreRefused": spec.behaviour is Behaviour.UNKEEPABLE,
@@ -252,7 +252,8 @@ class Checker:
         id = derived_id(spec.id, "hook:success" if record.success else "hook:failure")
         other = derived_id(spec.id, "hook:failure" if record.success else "hook:success")
         runs, scene = len(self.runs[id]), self._world.scene
-        if not runs and self.runs[other] and self.is_disturbed:
+        went_there = self.runs[other] or self._world.queue.deliveries[other] >= scene.max_attempts
+        if not runs and went_there and self.is_disturbed:
             self.unfollowed.append(self._say(spec.id))
             return
         delivered = self._world.queue.deliveries[id]

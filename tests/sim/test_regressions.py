@@ -27,6 +27,8 @@ FIXED = {
     899: "a stop that had to kill a pusher said that all went well",
     1030: "a pusher that its command ended after the stop was taken for one that the stop ended",
     2193: "the queue was taken for empty while its last packages were on their way to the sentinel",
+    20967: "a stop waited for ever: retired workers for successors that had left",
+    24090: "what stop_timeout ends was ended a guard cycle late",
 }
 
 
