@@ -4,7 +4,8 @@ A connection that two processes share is broken, so all are closed before a fork
 task gets connections that work: one that an earlier task left broken, in an open transaction, or
 out of autocommit is closed after that task, and so is one that is older than CONN_MAX_AGE. With
 CONN_MAX_AGE at 0 a connection is kept all the same: in a worker no request ends, and a new
-connection for every task costs more than most tasks.
+connection for every task costs more than most tasks. A server may have ended a connection that was
+idle for a while (it was restarted, or has a limit), so such a one is tried before it is used.
 """
 
 from __future__ import annotations
@@ -24,6 +25,11 @@ _clock = SystemClock()
 BUSY_MILLISECONDS = 20_000
 """How long a SQLite connection of a cluster's process waits for its turn to write."""
 
+IDLE_SECONDS = 1.0
+"""How long a connection may lie unused before it is tried first, which costs one round trip."""
+
+_left_at = _clock.monotonic()
+
 
 def close_all() -> None:
     """Close every database connection of this process: call it before a fork."""
@@ -33,7 +39,10 @@ def close_all() -> None:
 @contextmanager
 def fresh_connections() -> Iterator[None]:
     """Surround one task in a worker process. A process that the task forked does not come back."""
+    global _left_at  # noqa: PLW0603 - a process has one set of connections, and one last use of it
     pid = os.getpid()
+    if _clock.monotonic() - _left_at >= IDLE_SECONDS:
+        _distrust()
     try:
         yield
     finally:
@@ -42,6 +51,7 @@ def fresh_connections() -> Iterator[None]:
             os._exit(0)
         for connection in connections.all(initialized_only=True):
             _tidy(connection)
+        _left_at = _clock.monotonic()
 
 
 def tune_sqlite() -> None:
@@ -63,6 +73,13 @@ def _wait_for_the_lock(connection: BaseDatabaseWrapper, **_: object) -> None:
         (milliseconds,) = cursor.fetchone()
         if milliseconds < BUSY_MILLISECONDS:
             cursor.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
+
+
+def _distrust() -> None:
+    """Have Django try each open connection when it is next used, and open a new one if need be."""
+    for connection in connections.all(initialized_only=True):
+        connection.health_check_enabled = True  # type: ignore[attr-defined]
+        connection.health_check_done = False  # type: ignore[attr-defined]
 
 
 def _tidy(connection: BaseDatabaseWrapper) -> None:

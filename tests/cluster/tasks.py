@@ -103,6 +103,13 @@ def write_rows(number):
     return number
 
 
+def count_rows():
+    """A query, and the process that made it."""
+    from djq.models import Schedule  # noqa: PLC0415 - Django is ready only when the task runs
+
+    return Schedule.objects.count(), os.getpid()
+
+
 def chance(_):
     """Random numbers as a task would draw them."""
     return random.random()

@@ -1,14 +1,17 @@
-"""Several clusters on one queue, and a database that everybody writes to at once."""
+"""Several clusters on one queue; databases that everybody writes to, and that hang up."""
 
 from __future__ import annotations
 
 import os
 import signal
+import time
+
+from django.db import connections
 
 from djq.models import Schedule, Task
-from djq.tasks import async_task
+from djq.tasks import async_task, fetch
 from tests.cluster import tasks
-from tests.cluster.harness import on, wait_until
+from tests.cluster.harness import ALIAS, on, wait_until
 
 TASKS = 500
 
@@ -74,3 +77,36 @@ def test_nobody_is_told_that_a_default_sqlite_database_is_locked(make_project):
     assert Task.objects.filter(success=False).count() == 0
     assert Schedule.objects.filter(hook="written").count() == TASKS - 100
     assert cluster.stop() == 0
+
+
+@on("postgres", "mariadb")
+def test_connections_that_the_server_ended_cost_no_task(make_project, kind):
+    project = make_project(kind, workers=1)
+    cluster = project.start()
+    before = fetch(async_task(tasks.count_rows), wait=5_000)
+
+    end_other_sessions(kind)
+    time.sleep(1.5)
+    after = fetch(async_task(tasks.count_rows), wait=10_000)
+
+    assert after is not None, cluster.tail()
+    assert after.success, after.result
+    assert after.result == before.result, "the same worker, with a new connection"
+    assert cluster.stop() == 0
+
+
+def end_other_sessions(kind):
+    """What a restarted server does to its clients."""
+    with connections[ALIAS].cursor() as cursor:
+        if kind == "postgres":
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            return
+        cursor.execute(
+            "SELECT id FROM information_schema.processlist "
+            "WHERE db = DATABASE() AND id <> CONNECTION_ID()"
+        )
+        for (id,) in cursor.fetchall():
+            cursor.execute(f"KILL {id}")
