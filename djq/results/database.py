@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -38,7 +39,21 @@ FUNC_CHARACTERS_MAX = 256
 LIMITS: Mapping[str, int] = {"group": 100, "hook": 256}
 """What means something by each of its characters is refused when it is too long, not cut."""
 
-COLUMNS = 12
+COLUMNS: Mapping[str, str] = {
+    "id": "text",
+    "name": "text",
+    "func": "text",
+    "hook": "text",
+    "group": "text",
+    "body": "bytea",
+    "value": "bytea",
+    "started": "timestamptz",
+    "stopped": "timestamptz",
+    "success": "boolean",
+    "traceback": "text",
+    "attempts": "integer",
+}
+"""The columns of a row, with their kinds in PostgreSQL; the key comes first."""
 ROWS_MAX = 500
 BYTES_MAX = 4_000_000
 """Most rows and bytes in one statement; a larger row has one to itself."""
@@ -141,8 +156,8 @@ class DatabaseStore:
 
     def _portions(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
         """Part rows into statements, after a look at what can never be kept."""
-        parameters_max = self._connection.features.max_query_params or ROWS_MAX * COLUMNS
-        rows_max = min(ROWS_MAX, parameters_max // COLUMNS)
+        parameters_max = self._connection.features.max_query_params or ROWS_MAX * len(COLUMNS)
+        rows_max = min(ROWS_MAX, parameters_max // len(COLUMNS))
         portion: list[Mapping[str, Any]] = []
         size = 0
         for row in rows:
@@ -175,25 +190,27 @@ class DatabaseStore:
 
     def _upsert(self, rows: Sequence[Mapping[str, Any]]) -> None:
         connection = self._connection
-        quote = connection.ops.quote_name
-        fields = apps.get_model("djq", "Task")._meta.concrete_fields  # noqa: SLF001
-        columns = [quote(str(field.column)) for field in fields]
-        table, success = quote("djq_task"), quote("success")
-        # MariaDB assigns from left to right: the condition's own column comes last.
-        changing = sorted(columns[1:], key=lambda column: column == success)
-        if connection.features.supports_update_conflicts_with_target:
-            updates = ", ".join(f"{column} = excluded.{column}" for column in changing)
-            rule = f"ON CONFLICT (id) DO UPDATE SET {updates} WHERE NOT {table}.{success}"
+        columns = [self._column(name, [row[name] for row in rows]) for name in COLUMNS]
+        parameters: list[Any]
+        if connection.vendor == "postgresql":
+            # One array a column: thousands of placeholders cost psycopg more than all the rest.
+            arrays = ", ".join(f"%s::{kind}[]" for kind in COLUMNS.values())
+            values, parameters = f"SELECT * FROM unnest({arrays})", columns  # noqa: S608
         else:
-            updates = ", ".join(f"{c} = IF({success}, {c}, VALUES({c}))" for c in changing)
-            rule = f"ON DUPLICATE KEY UPDATE {updates}"
-        marks = ", ".join([f"({', '.join(['%s'] * len(fields))})"] * len(rows))
-        statement = f"INSERT INTO {table} ({', '.join(columns)}) VALUES {marks} {rule}"  # noqa: S608
-        parameters = [
-            field.get_db_prep_save(row[field.name], connection) for row in rows for field in fields
-        ]
+            marks = f"({', '.join(['%s'] * len(columns))})"
+            values = f"VALUES {', '.join([marks] * len(rows))}"
+            parameters = list(chain.from_iterable(zip(*columns, strict=True)))
         with connection.cursor() as cursor:
-            cursor.execute(statement, parameters)
+            cursor.execute(_upsert_statement(connection, values), parameters)
+
+    def _column(self, name: str, values: list[Any]) -> list[Any]:
+        """Make values ready for the driver, as Django's fields would, in much less time."""
+        if name in {"started", "stopped"}:
+            return list(map(self._connection.ops.adapt_datetimefield_value, values))
+        if name in {"body", "value"}:
+            driver = self._connection.Database  # type: ignore[attr-defined]  # each backend has it
+            return list(map(driver.Binary, values))
+        return values
 
     def _prune(self) -> None:
         """Keep the newest successes; those of one moment are parted by their ids."""
@@ -238,6 +255,21 @@ class DatabaseStore:
                 f"the database {self._alias!r} ({connection.vendor}) did not serve the results: "
                 f"{type(error).__name__}: {error}".rstrip()
             ) from error
+
+
+def _upsert_statement(connection: BaseDatabaseWrapper, values: str) -> str:
+    quote = connection.ops.quote_name
+    columns = list(map(quote, COLUMNS))
+    success = quote("success")
+    # MariaDB assigns from left to right: the condition's own column comes last.
+    changing = sorted(columns[1:], key=lambda column: column == success)
+    if connection.features.supports_update_conflicts_with_target:
+        updates = ", ".join(f"{column} = excluded.{column}" for column in changing)
+        rule = f"ON CONFLICT (id) DO UPDATE SET {updates} WHERE NOT djq_task.{success}"
+    else:
+        updates = ", ".join(f"{c} = IF({success}, {c}, VALUES({c}))" for c in changing)
+        rule = f"ON DUPLICATE KEY UPDATE {updates}"
+    return f"INSERT INTO djq_task ({', '.join(columns)}) {values} {rule}"
 
 
 def _winners(batch: Iterable[Finished]) -> list[Finished]:
