@@ -9,6 +9,7 @@ import pytest
 from django.core.management import call_command
 from django.db import connections
 
+from djq.core.call import CallUnreadable
 from djq.models import Failure, OrmQ, Schedule, Success, Task
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -61,7 +62,7 @@ def test_row_whose_class_is_gone_still_lists():
     task = make_task(body=b"cnowhere\nGone\n.", value=b"cnowhere\nGone\n.")
 
     assert str(task) == "red-green-blue-grey"
-    with pytest.raises(ModuleNotFoundError):
+    with pytest.raises(CallUnreadable):
         assert task.args
     with pytest.raises(ModuleNotFoundError):
         assert task.result
