@@ -138,8 +138,8 @@ class Orphans(Protocol):
         """Remember them: they are finishing what they hold."""
         ...
 
-    def end(self) -> None:
-        """End those that still live."""
+    def end(self) -> int:
+        """End those that still live; gives how many that were."""
         ...
 
 

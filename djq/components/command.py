@@ -67,7 +67,11 @@ class Command:
             self._around.observer.notify(ClusterStarting(self._cluster_id))
         self._hear()
         if self._bury(now):
-            self._orphans.end()
+            left = self._orphans.end()
+            if left:
+                self.cut_short = True
+                reason = f"{left} processes of a sentinel that died were still at work, and were ended"
+                self._around.observer.notify(StopCutShort(reason))
             self._around.observer.notify(ClusterStopped(self._cluster_id))
             return None
         self._pass_on(now)

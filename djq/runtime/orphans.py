@@ -7,6 +7,9 @@ from collections.abc import Sequence
 
 import psutil
 
+END_SECONDS_MAX = 2
+"""How long to wait for the kernel to end what was killed."""
+
 
 class ProcessOrphans:
     """Knows a process by its pid and its birth, so that a number given anew is never taken for it."""
@@ -22,11 +25,13 @@ class ProcessOrphans:
             except (psutil.NoSuchProcess, ProcessLookupError):
                 continue
 
-    def end(self) -> None:
-        for process in self._processes:
+    def end(self) -> int:
+        living = [process for process in self._processes if process.is_running()]
+        for process in living:
             try:
                 process.kill()
             except psutil.NoSuchProcess:
                 continue
-        psutil.wait_procs(self._processes, timeout=2)
+        psutil.wait_procs(living, timeout=END_SECONDS_MAX)
         self._processes.clear()
+        return len(living)

@@ -124,13 +124,14 @@ class SimOrphans:
         """Remember them."""
         self._pids.extend(pids)
 
-    def end(self) -> None:
-        """End those that still live."""
-        for pid in self._pids:
-            process = self._world.processes.get(pid)
-            if process is not None:
-                self._world.die(process, -9, "its command")
+    def end(self) -> int:
+        """End those that still live; gives how many that were."""
+        found = [self._world.processes.get(pid) for pid in self._pids]
+        living = [process for process in found if process is not None]
+        for process in living:
+            self._world.die(process, -9, "its command")
         self._pids.clear()
+        return len(living)
 
 
 def step(process: SimProcess) -> tuple[float | None, bool] | None:

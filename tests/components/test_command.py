@@ -25,12 +25,14 @@ class Orphans:
     def __init__(self):
         self.adopted = []
         self.ended = False
+        self.living = 0
 
     def adopt(self, pids):
         self.adopted += pids
 
     def end(self):
         self.ended = True
+        return self.living
 
 
 class Bench(parts.Scene):
@@ -119,6 +121,17 @@ def test_the_end_of_a_stopped_sentinel_is_the_end_of_the_cluster(bench):
     assert not bench.command.cut_short
     assert bench.orphans.ended
     assert bench.observer.events[-1] == ClusterStopped("77")
+
+
+def test_orphans_that_had_to_be_ended_were_cut_short(bench):
+    bench.orphans.living = 2
+    bench.signals = 1
+    bench.step()
+    bench.say(report("STOPPED"))
+    bench.end()
+
+    assert bench.command.cut_short
+    assert "2 processes" in bench.observer.events[-2].reason
 
 
 def test_the_last_words_of_a_sentinel_are_heard(bench):
