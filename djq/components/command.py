@@ -70,7 +70,9 @@ class Command:
             left = self._orphans.end()
             if left:
                 self.cut_short = True
-                reason = f"{left} processes of a sentinel that died were still at work, and were ended"
+                reason = (
+                    f"{left} processes of a sentinel that died were still at work, and were ended"
+                )
                 self._around.observer.notify(StopCutShort(reason))
             self._around.observer.notify(ClusterStopped(self._cluster_id))
             return None
