@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-from django.db import connections
+from django.db import Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
@@ -91,5 +91,7 @@ def _tidy(connection: BaseDatabaseWrapper) -> None:
     too_old = bool(max_age) and close_at is not None and _clock.monotonic() >= close_at
     if unfinished or too_old or (connection.errors_occurred and not connection.is_usable()):
         connection.in_atomic_block = False
-        connection.close()
+        # A driver may mind that the connection is closed already; the task has nothing to do with it.
+        with suppress(Error):
+            connection.close()
     connection.errors_occurred = False
