@@ -152,6 +152,7 @@ class FakeSpawner:
         self.refuses = None
         """The error that the next spawns raise."""
         self._exits = []
+        self._last_words = {}
 
     def spawn(self, child, label):
         if self.refuses is not None:
@@ -164,13 +165,17 @@ class FakeSpawner:
         self.killed.append(child)
 
     def exits(self):
+        for child, last_words in self._last_words.items():
+            self.ends[child].send(*last_words)
+        self._last_words = {}
         exits, self._exits = self._exits, []
         return exits
 
     def forget(self, child):
         self.forgotten.append(child)
 
-    def end(self, child, code=0):
-        """The kernel says that the child has ended."""
+    def end(self, child, code=0, *last_words):
+        """The kernel says that the child has ended; its last words come at the same moment."""
+        self._last_words[child] = last_words
         self.ends[child].close()
         self._exits.append(Exit(child, code))

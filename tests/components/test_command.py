@@ -135,8 +135,8 @@ def test_orphans_that_had_to_be_ended_were_cut_short(bench):
 
 
 def test_the_last_words_of_a_sentinel_are_heard(bench):
-    bench.spawner.ends[sentinel()].send(report("STOPPED", cut_short=True))
-    end = bench.end()
+    bench.spawner.end(sentinel(), 0, report("STOPPED", cut_short=True))
+    end = bench.step()
 
     assert end is None
     assert bench.command.cut_short

@@ -241,11 +241,11 @@ def test_a_header_that_the_monitor_could_not_read_is_refused_here(key):
 
 
 def test_a_bad_package_costs_no_credit():
-    bench = Bench(Shelf([("bad", "not ours")], []), credit=1)
-    bench.pusher.step()
-    bench.pusher.step()
+    bench = Bench(Shelf([("bad", "not ours")], [("worse", "not ours"), given(1)]), credit=3)
+    for _ in range(3):
+        bench.pusher.step()
 
-    assert bench.broker.asked == [1, 1]
+    assert bench.broker.asked == [3, 3, 2]
 
 
 def test_a_bad_package_without_a_receipt_costs_its_event_alone():

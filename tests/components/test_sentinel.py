@@ -194,8 +194,8 @@ def test_a_task_that_overran_is_a_failure_and_the_seat_is_filled(bench):
 
 def test_the_last_words_of_a_dead_worker_are_heard_before_it_is_judged(bench):
     bench.deliver(1)
-    bench.run(worker(), 1)
-    bench.spawner.end(worker(), -9)
+    bench.say(worker(), Started(1))
+    bench.spawner.end(worker(), -9, Returned(1, LONG))
     bench.step()
 
     assert bench.keeps()[1].outcome == LONG
@@ -203,8 +203,7 @@ def test_the_last_words_of_a_dead_worker_are_heard_before_it_is_judged(bench):
 
 
 def test_what_a_dead_pusher_had_delivered_is_not_lost(bench):
-    bench.say(PUSHER, Deliveries((parts.delivery(1, receipt="r1"),)))
-    bench.spawner.end(PUSHER, -9)
+    bench.spawner.end(PUSHER, -9, Deliveries((parts.delivery(1, receipt="r1"),)))
     bench.step()
 
     assert bench.tickets(worker()) == [1]

@@ -473,6 +473,16 @@ def test_what_a_dead_monitor_had_not_confirmed_is_sent_again():
     assert book.next_batch() == first[1:]
 
 
+def test_a_new_monitor_is_not_kept_waiting_for_what_the_old_one_had():
+    book = book_of()
+    finish_all(book, 2 * KEEP_BATCH_MAX)
+    book.next_batch()
+    book.next_batch()
+    book.monitor_gone()
+
+    assert len(book.next_batch()) == KEEP_BATCH_MAX
+
+
 def test_nothing_is_sent_twice_while_the_monitor_lives():
     book = book_of()
     finish_all(book, 3)

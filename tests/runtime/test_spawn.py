@@ -271,6 +271,27 @@ def test_a_parent_with_children_can_be_waited_for_at_its_end(make_nest):
     nest.spawner._processes.clear()
 
 
+def answer(id, label, link, poller):
+    """Say something when told to, and end."""
+    linger(id, label, link, poller)
+    link.send("last words")
+
+
+def test_last_words_are_there_as_soon_as_a_death_is_known(make_nest):
+    nest = make_nest(answer)
+    link = nest.spawn()
+    nest.hear()
+    nest.poller.wait(0)
+    link.receive()
+    process = nest.spawner._processes[child()]
+    link.send(Credit(1))
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    process.may_have_ended = True
+
+    assert nest.spawner.exits() == [Exit(child(), 0)]
+    assert link.receive() == ["last words"]
+
+
 @pytest.mark.parametrize("main", [greet])
 def test_without_pidfds_deaths_are_told_all_the_same(make_nest, main):
     nest = make_nest(main)
