@@ -77,8 +77,10 @@ def test_large_packages_are_sent_in_statements_of_their_own(live_database):
     broker = make_broker(live_database)
     large = ["x" * 3_000_000, "y" * 3_000_000, "z"]
 
-    broker.enqueue_many(large)
+    with queries(live_database) as asked:
+        broker.enqueue_many(large)
 
+    assert asked == ["BEGIN", "INSERT", "INSERT", "COMMIT"]
     assert [package for _, package in broker.dequeue(5)] == large
 
 
@@ -286,7 +288,7 @@ def test_lost_session_leaves_the_callers_transaction_to_the_caller(server_databa
             try:
                 broker.enqueue("x")
             finally:
-                seen.append((connection.in_atomic_block, connection.connection is None))
+                seen.append((connection.in_atomic_block, connection.closed_in_transaction))
 
     with pytest.raises(BrokerUnavailable):
         caller()

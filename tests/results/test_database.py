@@ -40,6 +40,15 @@ def test_batch_costs_one_insert(live_database):
     assert Task.objects.using(live_database).count() == 80
 
 
+def test_large_outcomes_go_in_statements_of_their_own(live_database):
+    store = make_store(live_database)
+    batch = [finished(number, result=b"x" * 3_000_000) for number in range(2)]
+
+    asked = statements(live_database, lambda: store.save([*batch, finished(3)]))
+
+    assert asked == ["BEGIN", "INSERT", "INSERT", "COMMIT"]
+
+
 def test_limit_costs_one_query_more_a_batch(live_database):
     store = make_store(live_database, save_limit=5)
     store.save([finished(number, minute=number) for number in range(5)])
