@@ -361,7 +361,9 @@ class Sentinel:
 
     def _report(self, now: float) -> None:
         state, idle = self.closing.state, not self.book.entries
-        key = (state, idle, len(self.supervision.children), self._reincarnations)
+        children = self.supervision.children.values()
+        pids = tuple((c.id.role.value, c.pid) for c in children if c.pid is not None)
+        key = (state, idle, pids, self._reincarnations)
         if key == self._reported and now < self._report_at:
             return
         if self._command.clogged and state is not ClusterState.STOPPED:
@@ -369,8 +371,6 @@ class Sentinel:
             self._report_at = now + self._plan.guard_cycle
             return
         self._reported, self._report_at = key, now + self._plan.guard_cycle
-        children = self.supervision.children.values()
-        pids = tuple((c.id.role.value, c.pid) for c in children if c.pid is not None)
         report = Report(
             state.name,
             idle,

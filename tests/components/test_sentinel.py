@@ -378,6 +378,16 @@ def test_reports_come_each_guard_cycle_and_at_each_change(bench):
     assert bench.reports[-1].reincarnations == 1
 
 
+def test_a_new_child_is_reported_as_soon_as_it_is_ready(bench):
+    bench.spawner.end(worker(), -9)
+    bench.step()
+    bench.command.receive()
+    bench.ready(worker(generation=2))
+    bench.step()
+
+    assert ("worker", 104) in bench.reports[-1].pids
+
+
 def test_a_command_that_does_not_look_gets_its_picture_later(bench):
     bench.link.clogged = True
     bench.command.receive()
