@@ -22,6 +22,9 @@ import attrs
 from djq.core.message import Outcome
 from djq.core.protocol import Delivery, Verdict
 
+EXIT_UNKNOWN = 256
+"""In place of an exit code, of which there are 256: the process is gone, and nobody knows how."""
+
 
 @attrs.frozen(kw_only=True)
 class Policy:
@@ -92,6 +95,8 @@ def refusal_line(delivery: Delivery, policy: Policy) -> str | None:
 
 def describe_exit(code: int) -> str:
     """Say how a process ended: `code` is its exit code, a signal's number being negative."""
+    if code == EXIT_UNKNOWN:
+        return "exit code unknown, since something else in its parent collected it"
     if code >= 0:
         return f"exit code {code}"
     try:

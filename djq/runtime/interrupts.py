@@ -4,6 +4,9 @@ The command counts the signals that ask it to stop. Its children take no notice 
 signal to the whole process group (Ctrl-C in a terminal, systemd) is the same as one to the command
 alone. They do so with a handler and not by ignoring: programs that a task starts get the default
 behaviour back by themselves, and processes that a task forks are given it.
+
+A process that ignores SIGCHLD never learns how its children ended, and a program that is started by
+one ignores it as well. Whoever has children here takes the default back.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ from djq.runtime.poller import Poller
 STOP_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
+
+CHILD_SIGNALS = (signal.SIGCHLD,) if hasattr(signal, "SIGCHLD") else ()
 
 
 class Interrupts:
@@ -45,6 +50,8 @@ class Interrupts:
         for number in STOP_SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN or number != signal.SIGHUP:
                 self._before[number] = signal.signal(number, self._note)
+        for number in CHILD_SIGNALS:
+            self._before[number] = signal.signal(number, signal.SIG_DFL)
 
     def restore(self) -> None:
         """Give the signals back to whoever had them."""
@@ -77,6 +84,8 @@ def take_no_notice() -> None:
     signal.set_wakeup_fd(-1)
     for number in STOP_SIGNALS:
         signal.signal(number, _nothing)
+    for number in CHILD_SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def defaults_for_grandchildren() -> None:

@@ -2,7 +2,9 @@
 
 A child's death is read from its pidfd and collected by waitpid: the end of a pipe would stay open
 for as long as any process that a task left behind holds a copy of it. Where there is no pidfd
-(macOS), `exits` asks waitpid at every step.
+(macOS), `exits` asks waitpid at every step. A child that something else has collected (a program
+that waits for any child, a SIGCHLD that is ignored) has ended like every other, with a code that
+nobody knows.
 
 Only a single-threaded process forks. Each child closes the pipe ends of its siblings.
 """
@@ -11,14 +13,17 @@ from __future__ import annotations
 
 import os
 import selectors
+import signal
 import socket
 import sys
 import traceback
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 import attrs
 
 from djq.core.lifecycle import ChildId
+from djq.core.settlement import EXIT_UNKNOWN
 from djq.ports import Exit
 from djq.runtime.link import SocketLink, socket_pair
 from djq.runtime.poller import Poller
@@ -40,6 +45,22 @@ class Process:
 
     def notice(self, _events: int) -> None:
         self.may_have_ended = True
+
+    def kill(self) -> None:
+        """End it; nothing happens when it has ended, and never to another that has its number."""
+        with suppress(ProcessLookupError):
+            if self.pidfd is None:
+                os.kill(self.pid, signal.SIGKILL)
+            else:
+                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+
+    def exit_code(self, *, wait: bool = False) -> int | None:
+        """Collect it. None: it lives."""
+        try:
+            pid, status = os.waitpid(self.pid, 0 if wait else os.WNOHANG)
+        except ChildProcessError:
+            return EXIT_UNKNOWN
+        return os.waitstatus_to_exitcode(status) if pid else None
 
 
 class ForkSpawner:
@@ -85,19 +106,18 @@ class ForkSpawner:
     def kill(self, child: ChildId) -> None:
         process = self._processes.get(child)
         if process is not None:
-            # Not yet collected, so the number still belongs to it.
-            os.kill(process.pid, 9)
+            process.kill()
 
     def exits(self) -> list[Exit]:
         exits = []
         for child, process in list(self._processes.items()):
             if process.pidfd is not None and not process.may_have_ended:
                 continue
-            pid, status = os.waitpid(process.pid, os.WNOHANG)
-            if pid == 0:
+            code = process.exit_code()
+            if code is None:
                 process.may_have_ended = False
                 continue
-            exits.append(Exit(child, os.waitstatus_to_exitcode(status)))
+            exits.append(Exit(child, code))
             process.link.look()
             if process.pidfd is not None:
                 self._poller.forget(process.pidfd)
@@ -117,7 +137,7 @@ class ForkSpawner:
     def reap(self) -> None:
         """Collect every child that was killed; blocks until the kernel has ended them."""
         for process in self._processes.values():
-            os.waitpid(process.pid, 0)
+            process.exit_code(wait=True)
 
     def _live(self, child: ChildId, label: str, ours: socket.socket, theirs: socket.socket) -> None:
         """The child's whole life; never returns."""

@@ -137,6 +137,12 @@ def use_subprocess():
     return done.stdout.strip()
 
 
+def exit_code_of_a_program(code):
+    return subprocess.run(
+        [sys.executable, "-c", f"raise SystemExit({code})"], check=False
+    ).returncode
+
+
 def _square_and_handler(number):
     return number * number, signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 

@@ -11,9 +11,9 @@ from contextlib import suppress
 import pytest
 
 from djq.models import Task
-from djq.tasks import async_task
+from djq.tasks import async_task, fetch
 from tests.cluster import tasks
-from tests.cluster.harness import wait_until
+from tests.cluster.harness import MANAGE, wait_until
 
 RUNNING = 2
 QUEUED = 50
@@ -31,6 +31,20 @@ STOP_LINES = [
     r"INFO Q Cluster-{pid} has stopped\.",
 ]
 """As the manual's 1.9 prints them."""
+
+COLLECTS = """
+import os
+from djq.cluster import Cluster
+
+cluster = Cluster()
+cluster.start()
+sentinel = cluster.stat.sentinel
+cluster.stop_event.set()
+collected = os.wait()[0] == sentinel
+while not cluster.has_stopped:
+    pass
+print(collected, cluster.exit_code)
+"""
 
 
 class Scene:
@@ -245,6 +259,28 @@ def test_killed_child_is_followed_by_another_at_once(make_project):
         project.wait_for_outcomes(done, 2)
 
     assert cluster.stop() == 0
+
+
+def test_cluster_whose_starter_ignores_its_children_learns_of_deaths(make_project):
+    """As one is that a shell or a supervisor starts with SIGCHLD ignored: an exec keeps that."""
+    project = make_project(workers=1)
+    ignore = "import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+    (project.folder / "ignoring.py").write_text(ignore + MANAGE)
+    cluster = project.start(program="ignoring.py")
+
+    task = fetch(async_task(tasks.die, 3, max_attempts=2), wait=5_000)
+    program = fetch(async_task(tasks.exit_code_of_a_program, 4), wait=5_000)
+
+    assert task.result == "WorkerDied: worker died: exit code 3, 2 attempts", cluster.tail()
+    assert program.result == 4
+    assert cluster.stop() == 0, cluster.tail()
+
+
+def test_program_that_waits_for_any_child_may_run_a_cluster(make_project):
+    """It may collect the sentinel before djq does."""
+    project = make_project()
+
+    assert project.script(COLLECTS) == "True 0\n"
 
 
 def _has_replaced(cluster, old):

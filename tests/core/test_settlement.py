@@ -117,6 +117,11 @@ def test_a_death_is_told_with_its_cause_and_the_attempts(attempt, code, line):
     ("code", "words"),
     [
         (0, "exit code 0"),
+        (255, "exit code 255"),
+        (
+            settlement.EXIT_UNKNOWN,
+            "exit code unknown, since something else in its parent collected it",
+        ),
         (-signal.SIGSEGV, "signal 11 (SIGSEGV)"),
         (-63, "signal 63"),
     ],

@@ -95,6 +95,29 @@ def test_a_hangup_that_was_ignored_stays_ignored(poller):
     assert count == 0
 
 
+def test_an_ignored_end_of_a_child_is_heeded_while_signals_count(poller):
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        counter = Interrupts(poller)
+        counter.install()
+        code = in_child(lambda: 5)
+        counter.restore()
+        after = signal.getsignal(signal.SIGCHLD)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+    assert (code, after) == (5, signal.SIG_IGN)
+
+
+def test_a_child_of_the_cluster_learns_how_its_own_children_ended():
+    def main():
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        interrupts.take_no_notice()
+        return in_child(lambda: 8)
+
+    assert in_child(main) == 8
+
+
 def test_a_child_closes_what_is_its_parent_s(counter, poller):
     def main():
         interrupts.take_no_notice()

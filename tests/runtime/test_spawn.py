@@ -10,6 +10,7 @@ import pytest
 
 from djq.core.lifecycle import ChildId, Role
 from djq.core.protocol import Credit, Ready
+from djq.core.settlement import EXIT_UNKNOWN
 from djq.ports import Exit
 from djq.runtime.poller import Poller
 from djq.runtime.spawn import EXIT_CRASHED, ForkSpawner
@@ -136,6 +137,38 @@ def test_a_killed_child_is_told_with_its_signal(make_nest):
     nest.spawner.kill(child())
 
     assert nest.wait_exits(1) == [Exit(child(), -signal.SIGKILL)]
+
+
+def collect(nest):
+    """Wait for the child as a part of the program would that knows nothing of it."""
+    (pid,) = nest.spawner.pids()
+    os.waitpid(pid, 0)
+
+
+def without_pidfd(nest):
+    process = nest.spawner._processes[child()]
+    nest.poller.forget(process.pidfd)
+    os.close(process.pidfd)
+    process.pidfd = None
+
+
+@pytest.mark.parametrize("prepare", [lambda nest: None, without_pidfd])
+def test_a_child_that_something_else_collected_has_ended(make_nest, prepare):
+    nest = make_nest(greet)
+    nest.spawn()
+    prepare(nest)
+    collect(nest)
+    nest.spawner.kill(child())
+
+    assert nest.wait_exits(1) == [Exit(child(), EXIT_UNKNOWN)]
+
+
+def test_a_child_that_something_else_collected_is_not_waited_for(make_nest):
+    nest = make_nest(greet)
+    nest.spawn()
+    collect(nest)
+
+    nest.spawner.reap()
 
 
 def test_killing_a_child_that_has_ended_or_never_was_does_nothing(make_nest):
@@ -268,7 +301,6 @@ def test_a_parent_with_children_can_be_waited_for_at_its_end(make_nest):
 
     with pytest.raises(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
-    nest.spawner._processes.clear()
 
 
 def answer(id, label, link, poller):
@@ -296,9 +328,6 @@ def test_last_words_are_there_as_soon_as_a_death_is_known(make_nest):
 def test_without_pidfds_deaths_are_told_all_the_same(make_nest, main):
     nest = make_nest(main)
     nest.spawn()
-    process = nest.spawner._processes[child()]
-    nest.poller.forget(process.pidfd)
-    os.close(process.pidfd)
-    process.pidfd = None
+    without_pidfd(nest)
 
     assert nest.wait_exits(1) == [Exit(child(), 0)]
