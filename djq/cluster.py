@@ -92,6 +92,7 @@ class Processes:
         )
 
     def _monitor(self, _child: ChildId, label: str, link: SocketLink) -> Monitor:
+        scope.bound_lock_waits(self.config.retry / 3)
         return Monitor(
             link=link,
             broker=self.broker,

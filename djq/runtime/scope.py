@@ -25,6 +25,9 @@ _clock = SystemClock()
 BUSY_MILLISECONDS = 20_000
 """How long a SQLite connection of a cluster's process waits for its turn to write."""
 
+LEAST_LOCK_MILLISECONDS = 500
+"""A monitor that may only wait for less would fail where others write, too."""
+
 IDLE_SECONDS = 1.0
 """How long a connection may lie unused before it is tried first, which costs one round trip."""
 
@@ -61,6 +64,27 @@ def tune_sqlite() -> None:
     once, however long the timeout. So transactions begin as writers here, and wait up to 20 seconds.
     """
     connection_created.connect(_wait_for_the_lock, dispatch_uid="djq.runtime.scope")
+
+
+def bound_lock_waits(seconds: float) -> None:
+    """In the monitor: no statement waits longer for another's lock; it fails, and is tried again.
+
+    Whoever waits in the database cannot renew leases meanwhile, and they would run out.
+    """
+    milliseconds = max(int(seconds * 1000), LEAST_LOCK_MILLISECONDS)
+
+    def bound(connection: BaseDatabaseWrapper, **_: object) -> None:
+        statements = {
+            "postgresql": f"SET lock_timeout = {milliseconds}",
+            "mysql": f"SET SESSION innodb_lock_wait_timeout = {max(milliseconds // 1000, 1)}, "
+            f"lock_wait_timeout = {max(milliseconds // 1000, 1)}",
+            "sqlite": f"PRAGMA busy_timeout = {min(milliseconds, BUSY_MILLISECONDS)}",
+        }
+        if connection.vendor in statements:
+            with connection.cursor() as cursor:
+                cursor.execute(statements[connection.vendor])
+
+    connection_created.connect(bound, weak=False, dispatch_uid="djq.runtime.scope.bound")
 
 
 def _wait_for_the_lock(connection: BaseDatabaseWrapper, **_: object) -> None:
