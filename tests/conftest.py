@@ -59,6 +59,12 @@ def server_database(request):
     return _present(request.param)
 
 
+@pytest.fixture(params=_parameters(transaction=True)[ALIASES.index("postgres") :][:1])
+def postgres(request):
+    """As `live_database`, for PostgreSQL alone."""
+    return _present(request.param)
+
+
 @pytest.fixture
 def add_database(django_db_blocker):
     """A function that adds a database for one test: an alias, its settings, and models to make."""

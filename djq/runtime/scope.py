@@ -6,6 +6,10 @@ out of autocommit is closed after that task, and so is one that is older than CO
 CONN_MAX_AGE at 0 a connection is kept all the same: in a worker no request ends, and a new
 connection for every task costs more than most tasks. A server may have ended a connection that was
 idle for a while (it was restarted, or has a limit), so such a one is tried before it is used.
+
+A driver's pool (`OPTIONS` has `pool`) outlives its connections, with sockets and threads of its own,
+so it is closed as well before a fork. Django takes a connection from a pool as good without trying
+it, so here it goes back when there is doubt, and the pool tries what it has.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from django.db import Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -35,8 +40,12 @@ _left_at = _clock.monotonic()
 
 
 def close_all() -> None:
-    """Close every database connection of this process: call it before a fork."""
+    """Close every database connection of this process and every pool: call it before a fork."""
     connections.close_all()
+    for connection in connections.all(initialized_only=True):
+        close_pool = getattr(connection, "close_pool", None)
+        if close_pool is not None:
+            close_pool()
 
 
 @contextmanager
@@ -100,10 +109,24 @@ def _wait_for_the_lock(connection: BaseDatabaseWrapper, **_: object) -> None:
 
 
 def _distrust() -> None:
-    """Have Django try each open connection when it is next used, and open a new one if need be."""
+    """Have each open connection tried before it is used, and a new one opened if need be."""
     for connection in connections.all(initialized_only=True):
+        if getattr(connection, "pool", None) is not None:
+            _let_go(connection)
+            continue
         connection.health_check_enabled = True  # type: ignore[attr-defined]
         connection.health_check_done = False  # type: ignore[attr-defined]
+
+
+def _let_go(connection: BaseDatabaseWrapper) -> None:
+    """Close a connection; one from a pool goes back to it, and the pool tries all that it has."""
+    # A driver may mind that the connection is closed already; the task has nothing to do with it.
+    with suppress(Error):
+        connection.close()
+    pool: Any = getattr(connection, "pool", None)
+    # Only psycopg's can be asked to; Oracle's tries a connection that was idle by itself.
+    if hasattr(pool, "check") and not pool.closed:
+        pool.check()
 
 
 def _tidy(connection: BaseDatabaseWrapper) -> None:
@@ -115,7 +138,5 @@ def _tidy(connection: BaseDatabaseWrapper) -> None:
     too_old = bool(max_age) and close_at is not None and _clock.monotonic() >= close_at
     if unfinished or too_old or (connection.errors_occurred and not connection.is_usable()):
         connection.in_atomic_block = False
-        # A driver may mind that the connection is closed already; the task has nothing to do with it.
-        with suppress(Error):
-            connection.close()
+        _let_go(connection)
     connection.errors_occurred = False

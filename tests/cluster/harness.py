@@ -43,7 +43,8 @@ SQLITE_OPTIONS = {
     },
     "sqlite-defaults": {},
 }
-SERVERS = ("postgres", "mariadb")
+SERVERS = {"postgres": "postgres", "postgres-pool": "postgres", "mariadb": "mariadb"}
+"""The kinds of database that are on a server, and the server's name in tests.settings."""
 
 MANAGE = """
 import os, sys
@@ -78,10 +79,11 @@ def on(*kinds):
 
 def marks_of(kind):
     """A server that is away is a skip; in CI it is a failure when the test begins."""
-    if kind not in SERVERS or kind in settings.DATABASES or os.environ.get("CI"):
+    name = SERVERS.get(kind)
+    if name is None or name in settings.DATABASES or os.environ.get("CI"):
         return ()
-    server = settings.SERVERS[kind]
-    reason = f"{kind} does not answer on {server['HOST']}:{server['PORT']}"
+    server = settings.SERVERS[name]
+    reason = f"{name} does not answer on {server['HOST']}:{server['PORT']}"
     return (pytest.mark.skip(reason=reason),)
 
 
@@ -299,7 +301,10 @@ def open_project(folder, kind, q_cluster):
     with ExitStack() as stack:
         database = stack.enter_context(_database(folder, kind))
         project = Project(folder, kind, database, q_cluster)
-        complete = connections.configure_settings({"default": database})
+        # Only the cluster has a pool: this process takes one connection, and gives it back.
+        complete = connections.configure_settings(
+            {"default": {**database, "OPTIONS": _here(database)}}
+        )
         connections.settings[ALIAS] = complete["default"]
         stack.callback(_forget_alias)
         here = {**project.q_cluster, "orm": ALIAS}
@@ -311,6 +316,10 @@ def open_project(folder, kind, q_cluster):
         finally:
             left = project.end()
         assert not left, f"processes are left: {left}\n{project.tails()}"
+
+
+def _here(database):
+    return {key: value for key, value in database.get("OPTIONS", {}).items() if key != "pool"}
 
 
 def _forget_alias():
@@ -329,16 +338,19 @@ def _database(folder, kind):
             "OPTIONS": SQLITE_OPTIONS[kind],
         }
         return
-    if kind not in settings.DATABASES:
-        pytest.fail(f"CI needs every database, and {kind} does not answer", pytrace=False)
-    server = {key: value for key, value in settings.SERVERS[kind].items() if key != "TEST"}
+    which = SERVERS[kind]
+    if which not in settings.DATABASES:
+        pytest.fail(f"CI needs every database, and {which} does not answer", pytrace=False)
+    server = {key: value for key, value in settings.SERVERS[which].items() if key != "TEST"}
+    if kind == "postgres-pool":
+        server["OPTIONS"] = {"pool": {"min_size": 2, "timeout": 5}}
     name = f"djq_cluster_{os.getpid()}_{uuid.uuid4().hex[:6]}"
-    _on_server(kind, server, f"CREATE DATABASE {name}")
+    _on_server(which, server, f"CREATE DATABASE {name}")
     try:
         yield {**server, "NAME": name}
     finally:
-        force = " WITH (FORCE)" if kind == "postgres" else ""
-        _on_server(kind, server, f"DROP DATABASE {name}{force}")
+        force = " WITH (FORCE)" if which == "postgres" else ""
+        _on_server(which, server, f"DROP DATABASE {name}{force}")
 
 
 def _on_server(kind, server, statement):

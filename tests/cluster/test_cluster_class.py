@@ -11,7 +11,7 @@ import pytest
 from djq.models import Task
 from djq.tasks import async_task, fetch
 from tests.cluster import tasks
-from tests.cluster.harness import wait_until
+from tests.cluster.harness import on, wait_until
 
 LIFE = """
 import json, os, time
@@ -96,6 +96,31 @@ def _picture(status, flags, events):
         "flags": [bool(flag) for flag in flags],
         "events": [bool(event) for event in events],
     }
+
+
+POOLED = """
+from django.db import connection
+from djq.cluster import Cluster
+from djq.models import Task
+from djq.tasks import async_task, fetch
+
+before = Task.objects.count()
+cluster = Cluster()
+cluster.start()
+ids = [async_task("tests.cluster.tasks.count_rows") for _ in range(20)]
+tasks = [fetch(id, wait=10_000) for id in ids]
+cluster.stop()
+print(before, sum(task.success for task in tasks), Task.objects.count(), cluster.exit_code)
+connection.close_pool()
+"""
+
+
+@on("postgres-pool")
+def test_program_that_has_a_connection_pool_may_run_a_cluster(make_project, kind):
+    """The pool's threads and sockets are no good to the cluster's processes."""
+    project = make_project(kind)
+
+    assert project.script(POOLED) == "0 20 20 0\n"
 
 
 def test_run_once_works_off_the_queue_and_what_follows_from_it(make_project):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import uuid
 
 import pytest
 from django.db import DatabaseError, Error, connections
@@ -143,6 +144,83 @@ def test_all_connections_are_closed_before_a_fork(connection):
     close_all()
 
     assert connection.connection is None
+
+
+class Pooled:
+    """A connection from a psycopg pool that has another one to give."""
+
+    def __init__(self, connection, server):
+        self.connection = connection
+        self.server = server
+        ask(connection)
+        self.fill()
+
+    def fill(self):
+        other = self.connection.copy()
+        ask(other)
+        other.close()
+
+    def end_by_server(self):
+        """Have the server end every connection of the pool, as a restart of it would."""
+        with self.server.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE application_name = %s",
+                [self.connection.settings_dict["OPTIONS"]["application_name"]],
+            )
+            assert len(cursor.fetchall()) == 2
+
+
+@pytest.fixture
+def pooled(postgres, add_database):
+    server = connections[postgres]
+    options = {
+        "pool": {"min_size": 1, "max_size": 2, "timeout": 5},
+        "application_name": uuid.uuid4().hex,
+    }
+    alias = add_database("pooled", {**server.settings_dict, "OPTIONS": options})
+    yield Pooled(connections[alias], server)
+    connections[alias].close()
+    connections[alias].close_pool()
+
+
+def test_a_pool_is_closed_before_a_fork(pooled):
+    pool = pooled.connection.pool
+    close_all()
+
+    assert pooled.connection.connection is None
+    assert pool.closed
+    assert ask(pooled.connection) == (1,)
+
+
+def test_a_connection_from_a_pool_is_kept_between_tasks(pooled):
+    before = pooled.connection.connection
+    with fresh_connections():
+        ask(pooled.connection)
+
+    assert pooled.connection.connection is before
+
+
+def test_a_pool_that_broke_during_a_task_is_in_order_after_it(pooled):
+    with fresh_connections(), contextlib.suppress(Error):
+        pooled.end_by_server()
+        ask(pooled.connection)
+    with fresh_connections():
+        assert ask(pooled.connection) == (1,)
+
+
+@pytest.mark.parametrize("is_held", [True, False])
+def test_a_pool_that_broke_while_it_lay_idle_is_in_order_for_the_next_task(pooled, is_held):
+    # The pool itself goes by the real time: it would find its connections expired.
+    with freeze_time(ignore=["psycopg_pool"]) as frozen:
+        with fresh_connections():
+            ask(pooled.connection)
+        pooled.end_by_server()
+        if not is_held:
+            pooled.connection.close()
+        frozen.tick(2)
+        with fresh_connections():
+            assert ask(pooled.connection) == (1,)
 
 
 @pytest.fixture
