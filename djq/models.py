@@ -215,7 +215,9 @@ class OrmQ(models.Model):
     """A package in the queue of the ORM broker.
 
     It can be taken when `available_at` has come: the moment it was queued at first, the end of its
-    lease once it has been taken.
+    lease once it has been taken. `attempts` counts how often it was taken and never goes back, since
+    a receipt names the delivery by it; `unbegun` counts those among them that were given back before
+    the task began, and that do not count as attempts of the task.
     """
 
     key = ExactCharField(_("key"), max_length=100)
@@ -223,6 +225,7 @@ class OrmQ(models.Model):
     lock = models.DateTimeField(_("lock"), null=True)
     available_at = models.DateTimeField(_("available at"))
     attempts = models.IntegerField(_("attempts"), default=0)
+    unbegun = models.IntegerField(_("unbegun"), default=0)
 
     class Meta:
         verbose_name = _("Queued task")

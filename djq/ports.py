@@ -172,7 +172,10 @@ class ResultStore(Protocol):
 
 
 class Received(tuple[str | None, str | bytes]):
-    """What a broker gives: the documented pair (receipt, package), and how often it was given."""
+    """What a broker gives: the documented pair (receipt, package), and how often it was given.
+
+    Deliveries that were released unbegun are not among those.
+    """
 
     attempt: int
 
@@ -240,12 +243,17 @@ class Broker:
         pairs = [(id, self.extend(id)) for id in ids]
         return {old: new for old, new in pairs if old != new}
 
-    def release(self, id: str) -> None:
-        """Give the package back: it is delivered again at once, its deliveries counted on."""
+    def release(self, id: str, *, begun: bool = True) -> None:
+        """Give the package back: it is delivered again at once, before the rest of the queue.
 
-    def release_many(self, ids: Iterable[str]) -> None:
+        `begun` says that its task has run, at least in part: this delivery counts. If not, the next
+        one has the same `attempt`; a broker that cannot take a count back may ignore that, and a
+        task can then use up its attempts without ever having run. The receipt is void either way.
+        """
+
+    def release_many(self, ids: Iterable[str], *, begun: bool = True) -> None:
         for id in ids:
-            self.release(id)
+            self.release(id, begun=begun)
 
     def fail(self, id: str) -> None:
         """Say that the package could not be opened: it is not delivered again."""

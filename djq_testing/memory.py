@@ -31,6 +31,14 @@ class Row:
     available_at: datetime
     taken: bool = False
     attempts: int = 0
+    """How often it was taken; names its deliveries, so it never goes back."""
+    unbegun: int = 0
+    """How many of these were given back before the task began."""
+
+    @property
+    def attempt(self) -> int:
+        """Which delivery this is, those left out that were given back unbegun."""
+        return self.attempts - self.unbegun
 
     @property
     def receipt(self) -> str:
@@ -70,9 +78,9 @@ class MemoryBroker(Broker):
             row.attempts += 1
             row.available_at = now + self._lease
         if self.receipts:
-            return [Received(row.receipt, row.package, row.attempts) for row in taken]
+            return [Received(row.receipt, row.package, row.attempt) for row in taken]
         self._rows = [row for row in self._rows if row not in taken]
-        return [Received(None, row.package, row.attempts) for row in taken]
+        return [Received(None, row.package, row.attempt) for row in taken]
 
     def acknowledge(self, id: str) -> None:
         for row in self._held(id):
@@ -83,9 +91,10 @@ class MemoryBroker(Broker):
             row.available_at = self._clock.now() + self._lease
         return id
 
-    def release(self, id: str) -> None:
+    def release(self, id: str, *, begun: bool = True) -> None:
         for row in self._held(id):
             row.taken = False
+            row.unbegun += 0 if begun else 1
             row.available_at = IN_FRONT
 
     def fail(self, id: str) -> None:

@@ -3,7 +3,9 @@
 A row is due when `available_at` has come. Taking it moves `available_at` to the end of the lease and
 counts `attempts`; whoever falls silent loses it by that alone. The receipt is `<row>:<attempts>`, so
 that the receipt of a lost lease fits no row any more and a late word does no harm. A row given back
-is due since 1970: released rows come first, in the order in which they were queued.
+is due since 1970: released rows come first, in the order in which they were queued. What was given
+back unbegun is counted in `unbegun` beside it: `attempts` itself never goes back, or a receipt would
+fit a second delivery.
 
 Every statement stands alone: inside the caller's transaction it joins it, outside it is committed by
 itself, and only MariaDB needs a transaction to take rows. Row by row order is (available_at, id).
@@ -19,6 +21,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from django.db import DatabaseError, InterfaceError, connections, transaction
+from django.db.models import F
 from django.db.transaction import TransactionManagementError
 from django.db.utils import Error
 from django.utils import timezone
@@ -130,12 +133,15 @@ class OrmBroker(Broker):
         self._each_held(ids, lease)
         return {}
 
-    def release(self, id: str) -> None:
-        self.release_many([id])
+    def release(self, id: str, *, begun: bool = True) -> None:
+        self.release_many([id], begun=begun)
 
-    def release_many(self, ids: Iterable[str]) -> None:
+    def release_many(self, ids: Iterable[str], *, begun: bool = True) -> None:
+        """Give packages back, one statement for hundreds; what was not begun is not counted."""
+
         def free(held: Held) -> None:
-            held.update(lock=None, available_at=self._column_value(IN_FRONT))
+            uncounted = {} if begun else {"unbegun": F("unbegun") + 1}
+            held.update(lock=None, available_at=self._column_value(IN_FRONT), **uncounted)
 
         self._each_held(ids, free)
 
@@ -215,8 +221,8 @@ class OrmBroker(Broker):
         # By hand, since Django would wrap it in a transaction: two more round trips.
         connection = self._connection
         quote = connection.ops.quote_name
-        columns = ", ".join(map(quote, ("key", "payload", "available_at", "attempts")))
-        rows = ", ".join(["(%s, %s, %s, 0)"] * len(tasks))
+        columns = ", ".join(map(quote, ("key", "payload", "available_at", "attempts", "unbegun")))
+        rows = ", ".join(["(%s, %s, %s, 0, 0)"] * len(tasks))
         returns = connection.features.can_return_rows_from_bulk_insert
         due = connection.ops.adapt_datetimefield_value(now)
         statement = f"INSERT INTO {queue_table(connection)} ({columns}) VALUES {rows}"  # noqa: S608

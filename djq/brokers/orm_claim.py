@@ -95,7 +95,7 @@ def claim_in_one_statement(wish: Wish) -> list[Received]:
         f"WITH picked AS ({picked} FOR UPDATE SKIP LOCKED) "  # noqa: S608
         f"UPDATE {table} AS q SET attempts = q.attempts + 1, lock = %s, available_at = %s "
         "FROM picked WHERE q.id = picked.id "
-        "RETURNING picked.available_at, q.id, q.payload, q.attempts"
+        "RETURNING picked.available_at, q.id, q.payload, q.attempts, q.unbegun"
     )
     with connection.cursor() as cursor:
         cursor.execute(statement, [*parameters, wish.now, wish.until])
@@ -114,7 +114,7 @@ def claim_by_update_returning(wish: Wish) -> list[Received]:
         marks = ", ".join(["%s"] * len(seen))
         statement = (
             f"UPDATE {table} SET attempts = attempts + 1, lock = %s, available_at = %s "  # noqa: S608
-            f"WHERE id IN ({marks}) AND available_at <= %s RETURNING id, payload, attempts"
+            f"WHERE id IN ({marks}) AND available_at <= %s RETURNING id, payload, attempts, unbegun"
         )
         with connection.cursor() as cursor:
             cursor.execute(statement, [now, until, *seen, now])
@@ -128,29 +128,33 @@ def claim_by_skip_locked(wish: Wish) -> list[Received]:
     """A look, then lock what nobody else has locked, and update it."""
 
     def take(seen: list[int]) -> list[Received]:
-        columns = ("id", "payload", "attempts", "available_at")
+        columns = ("id", "payload", "attempts", "unbegun", "available_at")
         with transaction.atomic(using=wish.alias):
             locked = wish.only(seen).select_for_update(skip_locked=True).values_list(*columns)
-            rows = {row[0]: row for row in locked if row[3] <= wish.now}
+            rows = {row[0]: row for row in locked if row[4] <= wish.now}
             if rows:
                 with by_primary_key(connections[wish.alias]):
                     wish.only(rows).update(
                         attempts=F("attempts") + 1, lock=wish.now, available_at=wish.until
                     )
-        return [_received(id, rows[id][1], rows[id][2] + 1) for id in seen if id in rows]
+        return [
+            _received(id, payload, attempts + 1, unbegun)
+            for id, payload, attempts, unbegun, _due in (rows[id] for id in seen if id in rows)
+        ]
 
     return _look_and(take, wish)
 
 
 def claim_row_by_row(wish: Wish) -> list[Received]:
     """A look, then an UPDATE a row on the condition that nobody has taken it since."""
+    columns = ("id", "payload", "attempts", "unbegun")
 
     def take(seen: list[int]) -> list[Received]:
         taken = []
-        for id, payload, attempts in wish.only(seen).values_list("id", "payload", "attempts"):
+        for id, payload, attempts, unbegun in wish.only(seen).values_list(*columns):
             row = wish.only([id]).filter(attempts=attempts, available_at__lte=wish.now)
             if row.update(attempts=attempts + 1, lock=wish.now, available_at=wish.until):
-                taken.append((seen.index(id), _received(id, payload, attempts + 1)))
+                taken.append((seen.index(id), _received(id, payload, attempts + 1, unbegun)))
         return [received for _place, received in sorted(taken, key=lambda pair: pair[0])]
 
     return _look_and(take, wish)
@@ -165,5 +169,5 @@ def _look_and(take: Callable[[list[int]], list[Received]], wish: Wish) -> list[R
     return []
 
 
-def _received(id: Any, payload: str, attempts: int) -> Received:
-    return Received(f"{id}:{attempts}", payload, attempts)
+def _received(id: Any, payload: str, attempts: int, unbegun: int) -> Received:
+    return Received(f"{id}:{attempts}", payload, attempts - unbegun)

@@ -209,21 +209,29 @@ class Monitor:
             self._broker.enqueue_many(packages)
 
     def _settle(self, batch: Batch) -> None:
-        done, back = [], []
+        done: list[str] = []
+        back: list[tuple[Settled, str | None]] = []
         for item in batch.items:
             receipt = item.delivery.receipt
             if receipt is not None:
                 receipt = self._present(receipt)
-            if item.verdict is Verdict.HAND_BACK:
-                back.append((receipt, item.delivery.frame))
+            if item.verdict.hands_back:
+                back.append((item, receipt))
             elif item.verdict is Verdict.SAVE and receipt is not None:
                 done.append(receipt)
         if done and self._broker.receipts:
             self._broker.acknowledge_many(done)
         if back and self._broker.receipts:
-            self._broker.release_many([receipt for receipt, _ in back if receipt is not None])
+            self._release(back)
         elif back:
-            self._broker.enqueue_many([self._codec.seal(frame) for _, frame in back])
+            frames = [item.delivery.frame for item, _ in back]
+            self._broker.enqueue_many([self._codec.seal(frame) for frame in frames])
+
+    def _release(self, back: Sequence[tuple[Settled, str | None]]) -> None:
+        for verdict, begun in ((Verdict.HAND_BACK, True), (Verdict.HAND_BACK_UNBEGUN, False)):
+            receipts = [r for item, r in back if item.verdict is verdict and r is not None]
+            if receipts:
+                self._broker.release_many(receipts, begun=begun)
 
     def _part(self, batch: Batch, error: StoreRefused) -> None:
         """Look for what the store refused: in smaller batches, until one stands alone."""
@@ -250,7 +258,7 @@ class Monitor:
         if quiet:
             notify(BatchSaved(len(batch.items)))
         for item in batch.items:
-            if item.verdict is Verdict.HAND_BACK:
+            if item.verdict.hands_back:
                 delivery = item.delivery
                 notify(TaskHandedBack(delivery.task_id, delivery.name, delivery.func))
         for finished in batch.finished:

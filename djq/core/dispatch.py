@@ -198,11 +198,11 @@ class Book:
         return min(moments, default=None)
 
     def recall(self) -> None:
-        """Hand the whole queue back to the broker."""
+        """Hand the whole queue back to the broker: none of it has begun, so none of it counts."""
         while self.queue:
             entry = self.queue.popleft()
             entry.state = move(TASK_TRANSITIONS, entry.state, TaskEvent.RECALLED)
-            self._settle(entry, Verdict.HAND_BACK, None)
+            self._settle(entry, Verdict.HAND_BACK_UNBEGUN, None)
 
     # What is settled goes to the monitor, and is forgotten when the monitor says so.
 

@@ -50,11 +50,17 @@ class Verdict(enum.Enum):
     SAVE = "save the outcome, then acknowledge"
     SAVE_AND_LEAVE = "save the outcome; the broker presents the task again after its lease"
     HAND_BACK = "give the task back to the broker, to be delivered again at once"
+    HAND_BACK_UNBEGUN = "the same, and this delivery does not count: nothing of the task has run"
+
+    @property
+    def hands_back(self) -> bool:
+        """The task goes back to the broker without an outcome."""
+        return self in {Verdict.HAND_BACK, Verdict.HAND_BACK_UNBEGUN}
 
 
 @attrs.frozen
 class Settled(Word):
-    """A delivery with what is to become of it. `outcome` is None exactly for HAND_BACK."""
+    """A delivery with what is to become of it. `outcome` is None when it is handed back."""
 
     ticket: int
     delivery: Delivery

@@ -28,6 +28,7 @@ class Migration(migrations.Migration):
                 ("lock", models.DateTimeField(null=True, verbose_name="lock")),
                 ("available_at", models.DateTimeField(verbose_name="available at")),
                 ("attempts", models.IntegerField(default=0, verbose_name="attempts")),
+                ("unbegun", models.IntegerField(default=0, verbose_name="unbegun")),
             ],
             options={
                 "verbose_name": "Queued task",

@@ -185,6 +185,9 @@ class PlainBrokerContract(BrokerContract):
 class ReceiptBrokerContract(BrokerContract):
     """Brokers with receipts: at least once, by leases."""
 
+    uncounts = True
+    """False: a delivery that this broker has counted stays counted, whatever `release` is told."""
+
     def test_says_that_it_gives_receipts(self, broker: Broker) -> None:
         broker.enqueue("a")
 
@@ -224,6 +227,42 @@ class ReceiptBrokerContract(BrokerContract):
         counts += attempts(broker.dequeue())
 
         assert counts == [1, 2, 3]
+
+    def test_delivery_that_is_released_unbegun_is_not_counted(
+        self, broker: Broker, pass_time: PassTime
+    ) -> None:
+        if not self.uncounts:
+            pytest.skip("the broker cannot take a count back")
+        broker.enqueue_many(["a", "b"])
+        counts = []
+
+        for begun in (False, False, True, False):
+            counts.append(attempts(held := broker.dequeue(2)))
+            broker.release_many(receipts(held), begun=begun)
+        broker.release(receipts(held := broker.dequeue())[0], begun=False)
+        counts.append(attempts(held))
+        pass_time(self.retry_seconds + 1)
+        counts.append(attempts(broker.dequeue(2)))
+
+        assert counts == [[1, 1], [1, 1], [1, 1], [2, 2], [2], [2, 2]]
+
+    def test_receipt_is_void_after_a_release_unbegun(
+        self, broker: Broker, pass_time: PassTime
+    ) -> None:
+        broker.enqueue("a")
+        given_back = receipts(broker.dequeue())
+        broker.release_many(given_back, begun=False)
+        held = receipts(taken := broker.dequeue())
+
+        broker.release_many(given_back, begun=False)
+        broker.acknowledge_many(given_back)
+        hidden = list(broker.dequeue())
+        broker.release_many(held)
+
+        assert hidden == []
+        assert attempts(broker.dequeue()) == ([attempts(taken)[0] + 1])
+        pass_time(self.retry_seconds + 1)
+        assert packages(broker.dequeue()) == ["a"]
 
     def test_extended_lease_lasts_from_now(self, broker: Broker, pass_time: PassTime) -> None:
         broker.enqueue("a")

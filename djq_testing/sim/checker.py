@@ -23,6 +23,7 @@ from djq_testing.sim.faults import Violation
 from djq_testing.sim.workload import FAILS, Behaviour, TaskSpec
 
 if TYPE_CHECKING:
+    from djq_testing.sim.servers import Handed
     from djq_testing.sim.spawn import SimProcess, TaskRun
     from djq_testing.sim.world import World
 
@@ -73,8 +74,6 @@ class Checker:
         """Clusters whose stop cannot end without ending a task."""
         self._cut: set[int] = set()
         """Clusters whose sentinel has ended one that still had work to do."""
-        self._spared: Counter[str] = Counter()
-        """Deliveries that were given back before they ran, by the id of their task."""
 
     # Seen while it happens.
 
@@ -138,21 +137,30 @@ class Checker:
             else:
                 self._check_failure(self.specs[id], finished)
 
-    def acknowledged(self, message: TaskMessage | None) -> None:
+    def handed_out(self, handed: Handed, counted: int) -> None:
+        """The broker delivers a package; `counted` is which attempt that is by the world's own count."""
+        if handed.message is not None and handed.attempt != counted:
+            raise Violation(
+                f"I3: {self._say(handed.message.id)} is delivered as attempt {handed.attempt}, "
+                f"and it is number {counted}"
+            )
+
+    def acknowledged(self, handed: Handed) -> None:
         """The broker is told that a task has been processed."""
+        message = handed.message
         if message is None:
             raise Violation("I6: poison was acknowledged")
         if message.kind is Kind.TASK and self._world.store.find(message.id) is None:
             raise Violation(f"I6: {self._say(message.id)} was acknowledged and is not saved")
-        if message.kind is Kind.HOOK and not self.runs[message.id]:
-            delivered = self._world.queue.deliveries[message.id]
-            if delivered < self._world.scene.max_attempts:
-                raise Violation(f"I8: {self._say(message.id)} was acknowledged and has not run")
+        ran = message.kind is Kind.TASK or self.runs[message.id]
+        if not ran and handed.attempt < self._world.scene.max_attempts:
+            raise Violation(f"I8: {self._say(message.id)} was acknowledged and has not run")
 
-    def released(self, message: TaskMessage | None, receipt: str) -> None:
-        """A task is given back to the broker; `receipt` is that of the twin in memory."""
-        if message is not None and receipt not in self._receipts_run:
-            self._spared[message.id] += 1
+    def released(self, handed: Handed, *, begun: bool) -> None:
+        """A task is given back to the broker."""
+        ran = handed.inner in self._receipts_run
+        if handed.message is not None and ran and not begun and not self.is_disturbed:
+            raise Violation(f"I3: {self._say(handed.message.id)} ran and is not counted")
 
     def failed(self, message: TaskMessage | None) -> None:
         """The broker is told that a package cannot be opened."""
@@ -235,8 +243,7 @@ class Checker:
 
     def _check_exactly(self, spec: TaskSpec, record: MemoryTask) -> None:
         scene, runs = self._world.scene, len(self.runs[spec.id])
-        # A delivery that was given back unstarted counts as one: the broker cannot tell.
-        allowed = spec.attempts - self._spared[spec.id] if scene.receipts else 1
+        allowed = spec.attempts if scene.receipts else 1
         again = spec.behaviour in FAILS and not scene.ack_failures
         expected = allowed if again else min(spec.kills + 1, allowed)
         if spec.behaviour is Behaviour.GRAZES:
@@ -252,21 +259,17 @@ class Checker:
         id = derived_id(spec.id, "hook:success" if record.success else "hook:failure")
         other = derived_id(spec.id, "hook:failure" if record.success else "hook:success")
         runs, scene = len(self.runs[id]), self._world.scene
-        went_there = self.runs[other] or self._world.queue.deliveries[other] >= scene.max_attempts
+        went_there = self.runs[other] or self._world.queue.attempts[other] >= scene.max_attempts
         if not runs and went_there and self.is_disturbed:
             self.unfollowed.append(self._say(spec.id))
             return
-        delivered = self._world.queue.deliveries[id]
-        if not runs and (delivered < scene.max_attempts or not self._excuse(id)):
+        excused = self._world.queue.attempts[id] >= scene.max_attempts and self._world.chaos.hits
+        if not runs and not excused:
             raise Violation(f"I8: the hook of {self._say(spec.id)} was never called")
-        if self.is_disturbed or self._spared[id] or "store_error_before" in self._world.chaos.hits:
+        if self.is_disturbed or "store_error_before" in self._world.chaos.hits:
             return
         if not runs == self.saves[spec.id, record.success] == self.followed[id]:
             raise Violation(f"I8: the hook of {self._say(spec.id)} was called {runs} times")
-
-    def _excuse(self, hook_id: str) -> bool:
-        """Whether all deliveries of a hook may have ended before it ran."""
-        return bool(self._world.chaos.hits) or self._spared[hook_id] > 0
 
     def _known(self, task_id: str) -> None:
         if task_id not in self.specs and task_id not in self.hooks:

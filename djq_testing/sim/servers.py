@@ -18,7 +18,7 @@ from djq.core.codec import delivery_of, unpack
 from djq.core.message import Finished, TaskMessage
 from djq.exceptions import BadPackage
 from djq.ports import Broker, Received
-from djq_testing.memory import MemoryBroker, MemoryStore, MemoryTask
+from djq_testing.memory import MemoryBroker, MemoryStore, MemoryTask, Row
 
 if TYPE_CHECKING:
     from djq_testing.sim.spawn import SimProcess
@@ -33,6 +33,8 @@ class Handed:
     """None: it is poison."""
     inner: str
     """The receipt of the twin in memory."""
+    attempt: int
+    """Which delivery the broker said that it is."""
     cluster: int
     """Whose pusher took it."""
 
@@ -51,10 +53,12 @@ class QueueServer:
         self.handed: dict[str, Handed] = {}
         self.void: set[str] = set()
         """Receipts in whose place there is a new one."""
-        self.deliveries: Counter[str] = Counter()
-        """How often each task was handed out, by its id."""
+        self.attempts: Counter[str] = Counter()
+        """The highest attempt in which each task was handed out, by its id."""
         self.copies: Counter[str] = Counter()
         """Packages too many, by the id of their task."""
+        self.unbegun: set[str] = set()
+        """Receipts of the twin whose deliveries were given back before their tasks began."""
         self._messages: dict[str, TaskMessage | None] = {}
 
     def read(self, package: str) -> TaskMessage | None:
@@ -75,9 +79,10 @@ class QueueServer:
             receipt, package = one
             message = self.read(str(package))
             if receipt is not None:
-                self.handed[receipt] = Handed(message, receipt, cluster)
+                self.handed[receipt] = Handed(message, receipt, one.attempt, cluster)
+                self._world.checker.handed_out(self.handed[receipt], self._counted(receipt))
             if message is not None:
-                self.deliveries[message.id] += 1
+                self.attempts[message.id] = max(self.attempts[message.id], one.attempt)
                 if self._world.chaos.strikes("duplicate"):
                     self.copies[message.id] += 1
                     self.memory.enqueue(str(package))
@@ -97,6 +102,13 @@ class QueueServer:
         self.handed[new] = attrs.evolve(self.handed[receipt])
         return new
 
+    def release(self, receipt: str, *, begun: bool) -> None:
+        """Take a package back."""
+        inner = self.inner(receipt)
+        if not begun and any(row.taken and row.receipt == inner for row in self._rows):
+            self.unbegun.add(inner)
+        self.memory.release(inner, begun=begun)
+
     @property
     def size(self) -> int:
         """Packages in the queue, those handed out included."""
@@ -105,19 +117,30 @@ class QueueServer:
     def leased_to(self, cluster: int) -> list[str]:
         """The ids of the tasks that a cluster took and neither acknowledged nor gave back."""
         now = self._world.server_clock.now()
-        rows = [row for row in vars(self.memory)["_rows"] if row.taken and row.available_at > now]
+        rows = [row for row in self._rows if row.taken and row.available_at > now]
         held = [self.handed[row.receipt] for row in rows]
         return [h.message.id for h in held if h.cluster == cluster and h.message is not None]
 
-    def snapshot(self) -> tuple[dict[str, Any], set[str]]:
+    def snapshot(self) -> tuple[dict[str, Any], set[str], set[str]]:
         """What a transaction that fails goes back to."""
         state = {k: copy.deepcopy(v) for k, v in vars(self.memory).items() if k != "_clock"}
-        return state, set(self.void)
+        return state, set(self.void), set(self.unbegun)
 
-    def restore(self, snapshot: tuple[dict[str, Any], set[str]]) -> None:
+    def restore(self, snapshot: tuple[dict[str, Any], set[str], set[str]]) -> None:
         """Undo a transaction."""
-        state, self.void = snapshot
+        state, self.void, self.unbegun = snapshot
         vars(self.memory).update(state)
+
+    @property
+    def _rows(self) -> list[Row]:
+        rows: list[Row] = vars(self.memory)["_rows"]
+        return rows
+
+    def _counted(self, inner: str) -> int:
+        """Which attempt this delivery is: all of its row, without those that were not begun."""
+        row, _, deliveries = inner.partition(":")
+        spared = [one for one in self.unbegun if one.partition(":")[0] == row]
+        return int(deliveries) - len(spared)
 
 
 class SimBroker(Broker):
@@ -147,7 +170,7 @@ class SimBroker(Broker):
 
     def acknowledge(self, id: str) -> None:
         self._before("acknowledges", id)
-        self._world.checker.acknowledged(self._server.handed[id].message)
+        self._world.checker.acknowledged(self._server.handed[id])
         self._server.memory.acknowledge(self._server.inner(id))
         self._world.chaos.broker("after")
 
@@ -157,10 +180,10 @@ class SimBroker(Broker):
         self._world.chaos.broker("after")
         return answer
 
-    def release(self, id: str) -> None:
-        self._before("releases", id)
-        self._world.checker.released(self._server.handed[id].message, self._server.handed[id].inner)
-        self._server.memory.release(self._server.inner(id))
+    def release(self, id: str, *, begun: bool = True) -> None:
+        self._before("releases" if begun else "releases unbegun", id)
+        self._world.checker.released(self._server.handed[id], begun=begun)
+        self._server.release(id, begun=begun)
         self._world.chaos.broker("after")
 
     def fail(self, id: str) -> None:

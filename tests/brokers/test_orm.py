@@ -147,6 +147,19 @@ def test_row_shows_when_it_was_picked_up_and_how_often(database):
     assert row.available_at == clock.now() + timedelta(seconds=60)
 
 
+def test_row_shows_how_often_it_was_given_back_unbegun(database):
+    broker = make_broker(database)
+    broker.enqueue("x")
+    for begun in (False, True, False):
+        broker.release(broker.dequeue()[0][0], begun=begun)
+
+    (received,) = broker.dequeue()
+
+    row = rows(database).get()
+    assert (received[0], received.attempt) == (f"{row.id}:4", 2)
+    assert (row.attempts, row.unbegun) == (4, 2)
+
+
 def test_released_rows_come_before_an_expired_lease(database):
     clock = ManualClock()
     broker = make_broker(database, clock)

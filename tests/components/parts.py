@@ -136,7 +136,7 @@ def delivery(number=1, *, receipt=None, attempt=1, **changes):
 
 def settled(number=1, *, verdict=Verdict.SAVE, outcome=SUCCESS, receipt="", **changes):
     receipt = f"r{number}" if receipt == "" else receipt
-    kept = None if verdict is Verdict.HAND_BACK else outcome
+    kept = None if verdict.hands_back else outcome
     return Settled(number, delivery(number, receipt=receipt, **changes), verdict, kept)
 
 

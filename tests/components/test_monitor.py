@@ -65,8 +65,8 @@ class RecordingBroker(Broker):
     def acknowledge_many(self, ids):
         self.note("acknowledge", list(ids))
 
-    def release_many(self, ids):
-        self.note("release", list(ids))
+    def release_many(self, ids, *, begun=True):
+        self.note("release" if begun else "release unbegun", list(ids))
 
     def extend_many(self, ids):
         self.note("extend", list(ids))
@@ -251,9 +251,25 @@ def test_what_is_handed_back_is_released(bench):
     ]
 
 
+def test_the_broker_is_told_which_of_them_have_not_begun(bench):
+    verdicts = (Verdict.HAND_BACK_UNBEGUN, Verdict.HAND_BACK, Verdict.HAND_BACK_UNBEGUN)
+    bench.keep(*[parts.settled(n, verdict=verdict) for n, verdict in enumerate(verdicts, 1)])
+
+    assert bench.journal == [
+        ("release", ["r2"]),
+        ("release unbegun", ["r1", "r3"]),
+        ("Kept", Kept((1, 2, 3))),
+    ]
+    assert [event.name for event in bench.observer.of(TaskHandedBack)] == [
+        "task-1",
+        "task-2",
+        "task-3",
+    ]
+
+
 def test_what_is_handed_back_without_receipts_is_sent_as_it_came():
     bench = Bench(receipts=False)
-    bench.keep(parts.settled(1, verdict=Verdict.HAND_BACK, receipt=None))
+    bench.keep(parts.settled(1, verdict=Verdict.HAND_BACK_UNBEGUN, receipt=None))
 
     assert bench.journal == [("enqueue", [parts.message(1)]), ("Kept", Kept((1,)))]
 

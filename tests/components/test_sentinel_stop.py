@@ -81,7 +81,7 @@ def test_a_second_signal_hands_back_what_has_not_started(bench):
     bench.spawner.end(PUSHER)
     bench.step()
 
-    assert handed_back == {2: Verdict.HAND_BACK, 3: Verdict.HAND_BACK}
+    assert handed_back == {2: Verdict.HAND_BACK_UNBEGUN, 3: Verdict.HAND_BACK_UNBEGUN}
     assert Stop(StopLevel.HASTY) in bench.asked(worker(), Stop)
     assert bench.keeps()[1].outcome == LONG
 
@@ -98,7 +98,7 @@ def test_what_lay_ahead_at_a_worker_is_handed_back_when_it_left_in_haste(bench):
     bench.step()
     keeps = bench.keeps()
 
-    assert (keeps[2].verdict, keeps[3].verdict) == (Verdict.SAVE, Verdict.HAND_BACK)
+    assert (keeps[2].verdict, keeps[3].verdict) == (Verdict.SAVE, Verdict.HAND_BACK_UNBEGUN)
 
 
 def test_a_third_signal_ends_everything_at_once(bench):

@@ -60,10 +60,10 @@ class Agreement(RuleBasedStateMachine):
         assert self.memory.extend_many([mine for mine, _ in some]) == {}
         assert self.orm.extend_many([theirs for _, theirs in some]) == {}
 
-    @rule(some=st.lists(receipts, min_size=1, max_size=4))
-    def release(self, some):
-        self.memory.release_many([mine for mine, _ in some])
-        self.orm.release_many([theirs for _, theirs in some])
+    @rule(some=st.lists(receipts, min_size=1, max_size=4), begun=st.booleans())
+    def release(self, some, begun):
+        self.memory.release_many([mine for mine, _ in some], begun=begun)
+        self.orm.release_many([theirs for _, theirs in some], begun=begun)
 
     @rule(pair=receipts)
     def fail(self, pair):

@@ -313,8 +313,8 @@ def test_the_whole_queue_can_be_recalled():
     book.recall()
 
     assert {t: item.verdict for t, item in settled(book).items()} == {
-        2: Verdict.HAND_BACK,
-        3: Verdict.HAND_BACK,
+        2: Verdict.HAND_BACK_UNBEGUN,
+        3: Verdict.HAND_BACK_UNBEGUN,
     }
     assert (book.waiting, book.running) == (0, 1)
 

@@ -12,7 +12,7 @@ from djq.core.dispatch import Book
 from djq.core.lifecycle import ChildId, Role, TaskState
 from djq.core.message import Outcome
 from djq.core.pace import Pace
-from djq.core.protocol import Delivery, Verdict
+from djq.core.protocol import Delivery
 from djq.core.settlement import Policy
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -104,7 +104,7 @@ class BookModel(RuleBasedStateMachine):
         self.book.kept([item.ticket for item in kept])
         for item in kept:
             assert item.ticket not in self.done
-            assert (item.outcome is None) is (item.verdict is Verdict.HAND_BACK)
+            assert (item.outcome is None) is item.verdict.hands_back
             self.done[item.ticket] = item
 
     @rule()

@@ -14,7 +14,7 @@ from djq.components.sentinel import Sentinel
 from djq.components.worker import Worker
 from djq.core.dispatch import Book, Entry
 from djq.core.lifecycle import CHILD_TRANSITIONS, ChildEvent, ChildState, Order, Role, move
-from djq.core.message import Finished
+from djq.core.message import Finished, Outcome
 from djq.core.protocol import Verdict
 from djq.core.supervision import Child, Supervision
 from djq.exceptions import BadPackage, StoreUnavailable
@@ -58,7 +58,7 @@ class GivesUpWhenTheStoreIsAway(Monitor):
 
 class DropsWhatIsHandedBack(Monitor):
     def _settle(self, batch: Batch) -> None:
-        kept = [item for item in batch.items if item.verdict is not Verdict.HAND_BACK]
+        kept = [item for item in batch.items if not item.verdict.hands_back]
         super()._settle(Batch(kept, batch.finished))
 
 
@@ -176,6 +176,13 @@ class ForgetsTheMonitorsBatch(Book):
 class WaitsForTheDeadMonitor(Book):
     def monitor_gone(self) -> None:
         """It will answer some day."""
+
+
+class CountsNothingThatIsHandedBack(Book):
+    def _settle(self, entry: Entry, verdict: Verdict, outcome: Outcome | None) -> None:
+        if verdict is Verdict.HAND_BACK:
+            verdict = Verdict.HAND_BACK_UNBEGUN
+        super()._settle(entry, verdict, outcome)
 
 
 class ForgetsTheQueueInAStop(Book):
@@ -331,10 +338,13 @@ class MourningCommand(Command):
 
 
 class ForgetsTheCount(MemoryBroker):
-    def release(self, id: str) -> None:
-        for row in self._held(id):
-            row.attempts -= 1
-        super().release(f"{id.partition(':')[0]}:{int(id.partition(':')[2]) - 1}")
+    def release(self, id: str, *, begun: bool = True) -> None:
+        super().release(id, begun=False)
+
+
+class CountsWhatWasNotBegun(MemoryBroker):
+    def release(self, id: str, *, begun: bool = True) -> None:
+        super().release(id)
 
 
 class LosesWhatIsTaken(MemoryBroker):
@@ -385,6 +395,7 @@ MUTANTS: dict[str, Parts] = {
     **_parts("pusher", DropsABatchWithPoison, FetchesWithoutCredit, LeavesPoisonInTheQueue),
     **_parts("worker", OutlivesItsSentinel, TellsWhatItBeganTooLate),
     **_books(
+        CountsNothingThatIsHandedBack,
         DropsWhatADeadWorkerRan,
         ForgetsTheMonitorsBatch,
         ForgetsTheQueueInAStop,
@@ -407,6 +418,6 @@ MUTANTS: dict[str, Parts] = {
         StopsWithoutSaving,
     ),
     **_parts("command", MourningCommand, SaysThatAllWentWell, TellsTheSentinelOnlyOnce),
-    **_parts("broker", ForgetsTheCount, LosesWhatIsTaken),
+    **_parts("broker", CountsWhatWasNotBegun, ForgetsTheCount, LosesWhatIsTaken),
     **_parts("store", KeepsTheLatest, LosesFailures),
 }
