@@ -29,10 +29,13 @@ def surroundings() -> Surroundings:
     return Surroundings(SystemClock(), SystemIds(), LoggingObserver())
 
 
-def make_codec(config: Config | None = None) -> Codec:
-    """Seals and opens task packages of this cluster; the settings' own when `config` is None."""
+def make_codec(config: Config | None = None, queue: str | None = None) -> Codec:
+    """Seals and opens the packages of one queue: a cluster opens those of its own queue alone.
+
+    The settings' own when `config` is None, the cluster's own queue when `queue` is None.
+    """
     config = get_config() if config is None else config
-    signer = make_signer("task", config.name)
+    signer = make_signer("task", config.name if queue is None else queue)
     return Codec(signer=signer, compress=config.compress, max_payload=config.max_payload)
 
 

@@ -97,7 +97,7 @@ class Processes:
             link=link,
             broker=self.broker,
             store=assembly.make_store(self.config),
-            codec=assembly.make_codec(self.config),
+            codec=assembly.make_codec(self.config, self.broker.list_key),
             around=assembly.surroundings(),
             label=label,
             pid=os.getpid(),
@@ -107,7 +107,7 @@ class Processes:
         return Pusher(
             link=link,
             broker=self.broker,
-            codec=assembly.make_codec(self.config),
+            codec=assembly.make_codec(self.config, self.broker.list_key),
             around=assembly.surroundings(),
             label=label,
             pid=os.getpid(),

@@ -74,11 +74,13 @@ def async_task(func: Callable[..., Any] | str, *args: Any, **kwargs: Any) -> str
     _refuse_cached(config.cached if options.cached is None else options.cached)
     message = _message(func, args, keywords, options, assembly.surroundings())
     frame = pack(message)
-    package = assembly.make_codec(config).seal(frame)
     if config.sync if options.sync is None else options.sync:
+        # A task that is too large for a queue is refused here too.
+        assembly.make_codec(config).seal(frame)
         inline.run(frame)
         return message.id
     broker: Broker = get_broker() if options.broker is None else options.broker
+    package = assembly.make_codec(config, broker.list_key).seal(frame)
     if broker.max_payload is not None and len(package) > broker.max_payload:
         raise TaskRefused(
             f"the task has {len(package):,} characters, more than the {broker.max_payload:,} that "

@@ -110,6 +110,11 @@ def count_rows():
     return Schedule.objects.count(), os.getpid()
 
 
+def title():
+    """What the process that runs this shows in a list of processes."""
+    return setproctitle.getproctitle()
+
+
 def chance(_):
     """Random numbers as a task would draw them."""
     return random.random()

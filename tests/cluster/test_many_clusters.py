@@ -8,12 +8,36 @@ import time
 
 from django.db import connections
 
+from djq.brokers import get_broker
 from djq.models import Schedule, Task
 from djq.tasks import async_task, fetch
 from tests.cluster import tasks
-from tests.cluster.harness import ALIAS, on, wait_until
+from tests.cluster.harness import ALIAS, MANAGE, on, wait_until
 
 TASKS = 500
+
+
+REPORTS = """
+import project_settings
+project_settings.Q_CLUSTER["name"] = "reports"
+"""
+
+
+def test_task_for_another_queue_is_run_by_that_queue_s_cluster(make_project):
+    project = make_project(workers=1)
+    (project.folder / "reports.py").write_text(REPORTS + MANAGE)
+    clusters = [project.start(), project.start(program="reports.py")]
+    hooks = project.file("hooks")
+
+    id = async_task(tasks.title, broker=get_broker("reports"), hook=tasks.hook, group=hooks)
+    task = fetch(id, wait=5_000)
+    own = fetch(async_task(tasks.title), wait=5_000)
+
+    assert task is not None, project.tails()
+    assert task.result == "djq worker [reports]"
+    assert own.result == f"djq worker [{project.name}]"
+    wait_until(lambda: project.lines("hooks"), 5, "the hook", project.tails)
+    assert [cluster.stop() for cluster in clusters] == [0, 0]
 
 
 @on("sqlite", "postgres")

@@ -19,7 +19,7 @@ from djq.conf import get_config
 from djq.core.call import load_call
 from djq.core.codec import unpack
 from djq.core.names import name_of
-from djq.exceptions import ConfigError, TaskRefused
+from djq.exceptions import BadPackage, ConfigError, TaskRefused
 from djq.models import OrmQ, Task
 from djq.tasks import async_task, fetch, queue_size, result
 from djq_testing.clock import ManualClock
@@ -38,7 +38,7 @@ def broker():
 
 def sent(broker):
     """The messages in the queue, opened."""
-    codec = make_codec(get_config())
+    codec = make_codec(get_config(), broker.list_key)
     return [unpack(codec.open(package)) for _, package in broker.dequeue(100)]
 
 
@@ -59,6 +59,16 @@ def test_a_task_is_sent_with_its_call(broker):
     assert message.id == task_id
     assert message.func == "math.copysign"
     assert load_call(message.body) == ("math.copysign", (2, -2), {"key": "value"})
+
+
+def test_a_task_is_signed_for_the_queue_that_it_is_sent_to():
+    broker = MemoryBroker("reports", clock=ManualClock())
+    async_task("math.floor", 1.5, broker=broker)
+
+    ((_, package),) = broker.dequeue()
+    assert make_codec(get_config(), "reports").open(package)
+    with pytest.raises(BadPackage):
+        make_codec(get_config()).open(package)
 
 
 def test_an_id_is_32_hex_digits_and_never_the_same(broker):
