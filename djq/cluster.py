@@ -175,14 +175,21 @@ class Cluster:
         self._finish(self._command)
         return True
 
-    def run(self) -> int:
-        """Run until a signal asks to stop (or the queue is empty, with `run_once`): the exit code."""
+    def run(self, *, ends_process: bool = False) -> int:
+        """Run until a signal asks to stop (or the queue is empty, with `run_once`): the exit code.
+
+        The signals have their former effect after it. With `ends_process` they have none any more,
+        so that a late one does not take the place of the exit code.
+        """
         command = self._make_command()
         self._interrupts.install()
         try:
             self._finish(command)
         finally:
-            self._interrupts.restore()
+            if ends_process:
+                self._interrupts.ignore()
+            else:
+                self._interrupts.restore()
         return self.exit_code or 0
 
     @property

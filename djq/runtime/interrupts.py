@@ -58,6 +58,19 @@ class Interrupts:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
         self._before.clear()
+        self._stop_waking()
+
+    def ignore(self) -> None:
+        """Have stop signals do nothing any more: the process is about to end, and has its exit code.
+
+        They are ignored and not handled, since Python takes handlers away long before its end.
+        """
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+            self._before.pop(number, None)
+        self.restore()
+
+    def _stop_waking(self) -> None:
         if self._wake_reader is not None and self._wake_writer is not None:
             signal.set_wakeup_fd(self._wake_before)
             self._poller.forget(self._wake_reader.fileno())

@@ -188,6 +188,21 @@ def test_signal_while_the_cluster_starts_is_heeded(make_project):
     assert project.processes() == []
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_signal_after_the_stop_does_not_change_the_exit_code(make_project, number):
+    """Between its last line and its end the command is a Python process that shuts down."""
+    project = make_project(workers=1)
+    cluster = project.start("--run-once", ready="starting.")
+    while "has stopped." not in cluster.log:
+        assert cluster.process.poll() is None, cluster.tail()
+
+    while cluster.process.poll() is None:
+        cluster.signal(number)
+        time.sleep(0.001)
+
+    assert cluster.process.returncode == 0
+
+
 def test_killed_command_takes_the_cluster_with_it(make_project):
     scene = Scene(make_project(retry=2))
 

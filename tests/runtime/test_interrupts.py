@@ -81,6 +81,19 @@ def test_the_signals_are_given_back():
     assert wakeup == -1
 
 
+@pytest.mark.parametrize("number", STOP_SIGNALS)
+def test_signals_do_nothing_any_more_before_the_end(number):
+    def main():
+        counter = Interrupts(Poller())
+        counter.install()
+        counter.ignore()
+        signal.raise_signal(number)
+        ignored = signal.getsignal(number) is signal.SIG_IGN
+        return 10 if ignored and signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL else 11
+
+    assert in_child(main) == 10
+
+
 def test_a_hangup_that_was_ignored_stays_ignored(poller):
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

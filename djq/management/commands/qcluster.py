@@ -17,6 +17,13 @@ class Command(BaseCommand):
 
     help = "Starts a cluster of workers; Ctrl-C or SIGTERM stops it, see the stop procedure."
 
+    _is_program = False
+    """False: somebody's program calls the command, and goes on with its own signal handlers after."""
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        self._is_program = True
+        super().run_from_argv(argv)
+
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--run-once",
@@ -26,6 +33,7 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         log_to_stderr(get_config().log_level)
-        code = Cluster(run_once=options["run_once"]).run()
+        cluster = Cluster(run_once=options["run_once"])
+        code = cluster.run(ends_process=self._is_program)
         if code:
             sys.exit(code)
