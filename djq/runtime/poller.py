@@ -7,6 +7,9 @@ from collections.abc import Callable
 
 Notice = Callable[[int], None]
 
+WAIT_SECONDS_MAX = 24 * 60 * 60
+"""Systems take no more than some 24 days for one wait; whoever waits longer is asked again sooner."""
+
 
 class Poller:
     """Calls back whoever is watched when its descriptor is ready."""
@@ -28,8 +31,12 @@ class Poller:
             self._selector.unregister(fd)
 
     def wait(self, seconds: float | None) -> None:
-        """Wait for the first ready descriptor, at most so long; None: as long as it takes."""
-        for key, events in self._selector.select(seconds):
+        """Wait for the first ready descriptor, at most so long; None: as long as it takes.
+
+        A wait of more than a day ends after a day: a component then finds that there is nothing yet.
+        """
+        bounded = None if seconds is None else min(seconds, WAIT_SECONDS_MAX)
+        for key, events in self._selector.select(bounded):
             key.data(events)
 
     def abandon(self) -> None:

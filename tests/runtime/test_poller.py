@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import selectors
 import socket
@@ -37,6 +38,16 @@ def test_whoever_is_watched_is_told_when_something_comes(poller, pair):
     poller.wait(10)
 
     assert (before, told) == ([], [selectors.EVENT_READ])
+
+
+@pytest.mark.parametrize("seconds", [2_147_484, 1e15, math.inf])
+def test_a_wait_may_be_longer_than_the_system_can_wait(poller, pair, seconds):
+    told = []
+    poller.watch(pair[0].fileno(), selectors.EVENT_READ, told.append)
+    pair[1].send(b"x")
+    poller.wait(seconds)
+
+    assert told == [selectors.EVENT_READ]
 
 
 def test_what_is_watched_for_can_be_changed(poller, pair):
