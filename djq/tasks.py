@@ -38,7 +38,7 @@ PAUSE_SECONDS_MAX = 0.05
 Found = TypeVar("Found")
 
 
-def async_task(func: Callable[..., Any] | str, *args: Any, **kwargs: Any) -> str:
+def async_task(func: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) -> str:
     """Put a task in the queue: `func` is called by a worker with the arguments that follow.
 
     Args:

@@ -61,6 +61,13 @@ def test_a_task_is_sent_with_its_call(broker):
     assert load_call(message.body) == ("math.copysign", (2, -2), {"key": "value"})
 
 
+def test_a_keyword_called_func_is_the_function_s_own(broker):
+    async_task("builtins.dict", func="its own", broker=broker)
+
+    (message,) = sent(broker)
+    assert load_call(message.body) == ("builtins.dict", (), {"func": "its own"})
+
+
 def test_a_task_is_signed_for_the_queue_that_it_is_sent_to():
     broker = MemoryBroker("reports", clock=ManualClock())
     async_task("math.floor", 1.5, broker=broker)
