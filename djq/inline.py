@@ -176,6 +176,15 @@ class Mailbox(Link):
     def send(self, *messages: object) -> None:
         self._sent.extend(messages)
 
+    def offer(self, *_messages: object) -> int:
+        return 0
+
+    def recall(self) -> Sequence[object]:
+        return ()
+
+    def take(self) -> None:
+        return None
+
     def receive(self) -> Sequence[object]:
         inbox, self._inbox = self._inbox, []
         return inbox

@@ -72,6 +72,22 @@ class Link(Protocol):
         """All whole messages that are here, oldest first; an empty list when there are none."""
         ...
 
+    def offer(self, *messages: object) -> int:
+        """Lay messages out for the child to take one at a time; never blocks.
+
+        Gives how many there was room for, from the first one on: none is larger than a packet, and
+        on some systems there is no room at all. What was not laid out is not kept.
+        """
+        ...
+
+    def recall(self) -> Sequence[Any]:
+        """Take back what was offered and the child has not taken; oldest first."""
+        ...
+
+    def take(self) -> Any | None:
+        """At the child's end: the oldest message on offer. None: there is none."""
+        ...
+
     @property
     def ended(self) -> bool:
         """The other box is gone, and all that it had sent has been received."""

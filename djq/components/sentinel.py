@@ -21,8 +21,9 @@ from djq.core.events import (
     SpawnFailed,
     StopCutShort,
 )
-from djq.core.lifecycle import ChildId, ChildState, ClusterState, Role
+from djq.core.lifecycle import BRINGERS, ChildId, ChildState, ClusterState, Role
 from djq.core.pace import Pace
+from djq.core.picture import facts_of, picture
 from djq.core.plan import Plan
 from djq.core.protocol import (
     Assign,
@@ -35,7 +36,6 @@ from djq.core.protocol import (
     Ready,
     Renew,
     Renewed,
-    Report,
     Retire,
     Returned,
     Started,
@@ -46,8 +46,8 @@ from djq.core.settlement import describe_exit
 from djq.core.supervision import Supervision
 from djq.ports import Link, Spawner, Surroundings, Wait
 
-BRINGERS = (Role.PUSHER, Role.SCHEDULER)
-"""Roles that bring new work; they stop first."""
+SOON_SECONDS = 0.05
+"""When a renewal that is due has no monitor yet, look again so soon."""
 
 
 class Sentinel:
@@ -195,6 +195,12 @@ class Sentinel:
         for child in late:
             if self.supervision.overdue(child):
                 self._spawner.kill(child)
+        for child in self.book.stuck(now):
+            self._take_back(child)
+
+    def _take_back(self, child: ChildId) -> None:
+        """Take back what the worker has not taken yet."""
+        self.book.take_back(child, [ticket for ticket, _ in self._links[child].recall()])
 
     # Recycling: the successor starts first, the old one leaves when it holds nothing.
 
@@ -235,7 +241,7 @@ class Sentinel:
     # The stop procedure.
 
     def _close(self, now: float) -> Facts:
-        facts = self._facts(now)
+        facts = self._look_round(now)
         self.closing.advance(facts, now)
         state = self.closing.state
         if state is ClusterState.WORKING and not self._told_running:
@@ -247,13 +253,15 @@ class Sentinel:
             for child in self.supervision.of(role):
                 self._tell_stop(child.id, StopLevel.GENTLE)
         if self.closing.is_hasty:
+            for worker in list(self.book.workers):
+                self._take_back(worker)
             self.book.recall()
             self._stop_workers(StopLevel.HASTY)
         elif state is ClusterState.DRAINING:
             self._drain(now)
         if state is ClusterState.SAVING:
             self._save_the_rest(now)
-        return self._facts(now)
+        return self._look_round(now)
 
     def _drain(self, now: float) -> None:
         if not self.book.queue:
@@ -280,18 +288,8 @@ class Sentinel:
             self.supervision.stop(child)
             self._links[child].send(Stop(level))
 
-    def _facts(self, now: float) -> Facts:
-        supervision = self.supervision
-        silent_since = max(self._confirmed_at, self.closing.since)
-        return Facts(
-            pushers=sum(len(supervision.of(role)) for role in BRINGERS),
-            workers=len(supervision.of(Role.WORKER)),
-            monitors=len(supervision.of(Role.MONITOR)),
-            queued=len(self.book.queue),
-            unsaved=self.book.unsaved,
-            all_ready=supervision.all_ready,
-            monitor_silent_seconds=now - silent_since if self.book.unsaved else 0.0,
-        )
+    def _look_round(self, now: float) -> Facts:
+        return facts_of(self.closing, self.supervision, self.book, self._confirmed_at, now)
 
     def _leave(self, now: float) -> None:
         for child in list(self.supervision.children):
@@ -320,8 +318,12 @@ class Sentinel:
         self._recycle(now)
         self._open_seats()
         if not self.closing.is_hasty:
-            for child, entries in self.book.assign():
+            for child, entries in self.book.assign(now):
                 self._links[child].send(Assign(tuple((e.ticket, e.delivery) for e in entries)))
+            for child, entries in self.book.assign_ahead(now):
+                offers = [(entry.ticket, entry.delivery) for entry in entries]
+                room = self._links[child].offer(*offers)
+                self.book.take_back(child, [ticket for ticket, _ in offers[room:]])
         monitor = self._first(Role.MONITOR)
         while monitor is not None and (batch := self.book.next_batch()):
             self._links[monitor].send(Keep(batch))
@@ -344,10 +346,13 @@ class Sentinel:
     def _renew(self, now: float) -> None:
         if now < self._renew_at or not self._plan.policy.receipts:
             return
+        monitor = self._first(Role.MONITOR)
+        if monitor is None:
+            # Not put off: the next one renews as soon as it is ready.
+            return
         self._renew_at = now + self._plan.lease_seconds / 3
         receipts = self.book.receipts()
-        monitor = self._first(Role.MONITOR)
-        if receipts and monitor is not None:
+        if receipts:
             self._links[monitor].send(Renew(receipts))
 
     def _first(self, role: Role) -> ChildId | None:
@@ -360,34 +365,23 @@ class Sentinel:
     # Telling and waiting.
 
     def _report(self, now: float) -> None:
-        state, idle = self.closing.state, not self.book.entries
-        children = self.supervision.children.values()
-        pids = tuple((c.id.role.value, c.pid) for c in children if c.pid is not None)
-        key = (state, idle, pids, self._reincarnations)
+        report = picture(self.closing, self.supervision, self.book, self._reincarnations)
+        key = (report.state, report.idle, report.pids, report.reincarnations)
         if key == self._reported and now < self._report_at:
             return
-        if self._command.clogged and state is not ClusterState.STOPPED:
-            # A program that started a cluster and looks at it rarely: it gets a newer picture later.
-            self._report_at = now + self._plan.guard_cycle
-            return
-        self._reported, self._report_at = key, now + self._plan.guard_cycle
-        report = Report(
-            state.name,
-            idle,
-            pids,
-            self.book.waiting,
-            self.book.unsaved,
-            self._reincarnations,
-            self.closing.cut_short is not None,
-        )
-        self._command.send(report)
+        self._report_at = now + self._plan.guard_cycle
+        # A program that started a cluster and looks at it rarely gets a newer picture later.
+        if not self._command.clogged or self.closing.state is ClusterState.STOPPED:
+            self._reported = key
+            self._command.send(report)
 
     def _patience(self, facts: Facts, now: float) -> float:
         """Seconds until time alone gives something to do."""
         moments = [
             self._report_at,
-            self._renew_at if self._plan.policy.receipts else None,
+            max(self._renew_at, now + SOON_SECONDS) if self._plan.policy.receipts else None,
             self.book.next_deadline(),
+            self.book.next_stuck(),
             self.closing.next_due(),
             self.supervision.next_due(self.closing.wanted(facts)),
         ]

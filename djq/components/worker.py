@@ -74,7 +74,12 @@ class Worker:
         self._hear()
         if self._link.ended:
             return None
-        if self._assigned and self._stop in (None, StopLevel.GENTLE):
+        goes_on = self._stop in (None, StopLevel.GENTLE)
+        if goes_on and not self._assigned:
+            offered = self._link.take()
+            if offered is not None:
+                self._assigned.append(offered)
+        if self._assigned and goes_on:
             self.current = self._assigned.popleft()
             self._outbox.append(Started(self.current[0]))
         self._link.send(*self._outbox)

@@ -33,6 +33,8 @@ class Facts:
     """Tasks in memory that no worker holds."""
     unsaved: int
     """Settled tasks that the monitor has not confirmed."""
+    is_full: bool
+    """So much is unsaved that nothing more is started."""
     all_ready: bool
     monitor_silent_seconds: float
     """How long the monitor has had something to save and has confirmed nothing."""
@@ -88,10 +90,13 @@ class Closing:
             self._enter(ClusterEvent.PUSHER_GONE, now)
         if self.state is ClusterState.DRAINING and not facts.workers and not facts.queued:
             self._enter(ClusterEvent.WORKERS_GONE, now)
+        saves_nothing = facts.monitor_silent_seconds >= SAVING_SECONDS_MAX
+        if self.state is ClusterState.DRAINING and facts.is_full and saves_nothing:
+            self.end(f"{facts.unsaved} results could not be saved in time", now)
         if self.state is ClusterState.SAVING:
             if not facts.unsaved and not facts.monitors:
                 self._enter(ClusterEvent.MONITOR_GONE, now)
-            elif facts.monitor_silent_seconds >= SAVING_SECONDS_MAX:
+            elif saves_nothing:
                 self.end(f"{facts.unsaved} results could not be saved in time", now)
 
     def wanted(self, facts: Facts) -> frozenset[Role]:

@@ -5,6 +5,10 @@ The book knows where each lies: in the queue, held unstarted by a worker, runnin
 verdict that the monitor has yet to carry out. It forgets a delivery only when the monitor has said
 that its verdict is done, so a monitor that dies costs nothing but time.
 
+A busy worker is given a little ahead, but only while what it runs is young, and what lies unstarted
+behind a task that has become long is taken back: nothing waits behind a long task while another
+worker is free, and no task waits for ever for one that lies behind itself.
+
 When a worker dies, the book knows which tasks it had started (`settlement` decides about those) and
 which only lay there: those go back to the front of the queue, untouched, with no attempt counted.
 
@@ -31,6 +35,8 @@ RESULTS_MAX = 2_000
 RESULT_BYTES_MAX = 256 * 1024 * 1024
 """With so many (or so large) unsaved results in memory nothing new is handed out."""
 KEEP_BATCH_MAX = 500
+LONG_SECONDS = 0.01
+"""A task that has run for so long is no short one: nothing is to lie behind it."""
 BATCHES_AT_MONITOR = 2
 """One being saved, one waiting, so that the monitor never waits for the sentinel."""
 
@@ -45,6 +51,7 @@ class Entry:
     deadline: float | None = None
     """Monotonic seconds; set while it runs with a limit."""
     started: float = 0.0
+    """Monotonic seconds at which its worker was given it, and later began it."""
     overdue: bool = False
     settled: Settled | None = None
     weight: int = 0
@@ -61,12 +68,20 @@ class Worker:
     budget: int | None
     """Tasks that it may still be given before it retires. None: any number."""
     open: bool = True
+    killed: bool = False
+    """It runs a task beyond its limit, and is being killed for that."""
+    cleared: bool = False
+    """What lay behind its present task was taken back, and nothing more is put there."""
     held: dict[int, Entry] = attrs.Factory(dict)
     """What it was given and has not returned, in that order."""
 
     def oldest(self) -> Iterator[Entry]:
         """The tasks that can be running: no more than its capacity."""
         return islice(self.held.values(), self.capacity)
+
+    def is_long(self, now: float) -> bool:
+        """One of its present tasks has been there for long."""
+        return any(now >= entry.started + LONG_SECONDS for entry in self.oldest())
 
 
 class Book:
@@ -117,6 +132,11 @@ class Book:
         ran = []
         for entry in reversed(worker.held.values()):
             was_running = entry.state is TaskState.RUNNING
+            if was_running and worker.killed and not entry.overdue:
+                # The late one returned at the last moment, and this one had just begun.
+                entry.state = move(TASK_TRANSITIONS, entry.state, TaskEvent.SPARED)
+                self._settle(entry, Verdict.HAND_BACK_UNBEGUN, None)
+                continue
             entry.state = move(TASK_TRANSITIONS, entry.state, TaskEvent.WORKER_DIED)
             if was_running:
                 line = settlement.death_line(entry.delivery, code)
@@ -141,22 +161,60 @@ class Book:
                 entry.state = move(TASK_TRANSITIONS, entry.state, TaskEvent.REFUSED)
                 self._settle(entry, Verdict.SAVE, settlement.failure(refusal, at))
 
-    def assign(self) -> list[tuple[ChildId, list[Entry]]]:
-        """Hand out the queue: first to workers with nothing to do, then ahead to the others."""
+    def assign(self, now: float) -> list[tuple[ChildId, list[Entry]]]:
+        """Give the oldest of the queue to workers that have nothing to do."""
         if not self.queue or self.is_full:
             return []
-        shares: dict[ChildId, list[Entry]] = {}
-        open_workers = [w for w in self.workers.values() if w.open and w.budget != 0]
-        for worker in sorted(open_workers, key=lambda w: len(w.held)):
-            self._give(worker, worker.capacity - len(worker.held), shares)
+        given = []
+        for worker in sorted(self._open_workers(), key=lambda w: len(w.held)):
+            entries = self._give(worker, worker.capacity - len(worker.held), now)
+            if entries:
+                given.append((worker.child, entries))
+        return given
+
+    def assign_ahead(self, now: float) -> list[tuple[ChildId, list[Entry]]]:
+        """Give busy workers something to go on with, while all that they do is short."""
         ahead = self.pace.worker_ahead
-        if ahead and self.queue:
-            share = -(-len(self.queue) // max(len(open_workers), 1))
-            for worker in open_workers:
-                waiting = len(worker.held) - worker.capacity
-                if waiting <= ahead // 2:
-                    self._give(worker, min(ahead - waiting, share), shares)
-        return list(shares.items())
+        if not ahead or not self.queue or self.is_full:
+            return []
+        workers = [w for w in self._open_workers() if not w.cleared and not w.is_long(now)]
+        share = -(-len(self.queue) // max(len(workers), 1))
+        given = []
+        for worker in workers:
+            waiting = len(worker.held) - worker.capacity
+            if waiting <= ahead // 2:
+                entries = self._give(worker, min(ahead - waiting, share), now)
+                if entries:
+                    given.append((worker.child, entries))
+        return given
+
+    def stuck(self, now: float) -> list[ChildId]:
+        """Workers with tasks behind one that has become long, each named once for it."""
+        stuck = [w for w in self.workers.values() if self._has_some_behind(w) and w.is_long(now)]
+        for worker in stuck:
+            worker.cleared = True
+            self.pace.observe(max(now - entry.started for entry in worker.oldest()))
+        return [worker.child for worker in stuck]
+
+    def next_stuck(self) -> float | None:
+        """Monotonic seconds at which `stuck` may have something new to say."""
+        moments = [
+            entry.started + LONG_SECONDS
+            for worker in self.workers.values()
+            if self._has_some_behind(worker)
+            for entry in worker.oldest()
+        ]
+        return min(moments, default=None)
+
+    def take_back(self, child: ChildId, tickets: Sequence[int]) -> None:
+        """The worker has not taken these: they are the next in the queue again."""
+        worker = self.workers[child]
+        for ticket in reversed(tickets):
+            entry = worker.held.pop(ticket)
+            entry.state = move(TASK_TRANSITIONS, entry.state, TaskEvent.TAKEN_BACK)
+            self.queue.appendleft(entry)
+            if worker.budget is not None:
+                worker.budget += 1
 
     def started(self, child: ChildId, ticket: int, now: float) -> Entry:
         """The worker has begun: the time limit counts from here."""
@@ -169,7 +227,9 @@ class Book:
 
     def returned(self, child: ChildId, ticket: int, outcome: Outcome) -> None:
         """The worker is done with a task."""
-        entry = self.workers[child].held.pop(ticket)
+        worker = self.workers[child]
+        worker.cleared = False
+        entry = worker.held.pop(ticket)
         entry.state = move(TASK_TRANSITIONS, entry.state, TaskEvent.RETURNED)
         entry.deadline = None
         self.pace.observe(outcome.seconds)
@@ -184,6 +244,7 @@ class Book:
                 if entry.deadline is not None and entry.deadline <= now and not entry.overdue:
                     entry.state = move(TASK_TRANSITIONS, entry.state, TaskEvent.OVERDUE)
                     entry.overdue = True
+                    worker.killed = True
                     late.append(worker.child)
         return late
 
@@ -273,16 +334,25 @@ class Book:
         """How many more deliveries the cluster wants to have in memory."""
         return 0 if self.is_full else max(self.pace.queue_limit - self.waiting, 0)
 
-    def _give(self, worker: Worker, count: int, shares: dict[ChildId, list[Entry]]) -> None:
+    def _open_workers(self) -> list[Worker]:
+        return [w for w in self.workers.values() if w.open and w.budget != 0]
+
+    def _has_some_behind(self, worker: Worker) -> bool:
+        return len(worker.held) > worker.capacity and not worker.cleared
+
+    def _give(self, worker: Worker, count: int, now: float) -> list[Entry]:
         if worker.budget is not None:
             count = min(count, worker.budget)
+        given = []
         for _ in range(min(count, len(self.queue))):
             entry = self.queue.popleft()
             entry.state = move(TASK_TRANSITIONS, entry.state, TaskEvent.ASSIGNED)
+            entry.started = now
             worker.held[entry.ticket] = entry
-            shares.setdefault(worker.child, []).append(entry)
+            given.append(entry)
             if worker.budget is not None:
                 worker.budget -= 1
+        return given
 
     def _settle_death(self, entry: Entry, line: str, now: float, at: datetime) -> None:
         delivery, seconds = entry.delivery, now - entry.started

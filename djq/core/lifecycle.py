@@ -5,10 +5,11 @@ it says that it is ready; RUNNING then; RETIRING once its replacement has been a
 what it holds and gets nothing more); STOPPING once it was told to leave; GONE when the kernel says
 that it has ended. A child may end at any moment, so EXITED is allowed everywhere but in GONE.
 
-A *task* in the sentinel's book is QUEUED until it is sent to a worker, HELD while it lies there
-unstarted, RUNNING from the worker's word to its return, SETTLED when it is known what becomes of it,
-and GONE when the monitor has said that this is done. What does not show here: whether the broker
-would deliver it again. That is the lease's business, and `settlement` decides with it in mind.
+A *task* in the sentinel's book is QUEUED until it is given to a worker, HELD while it lies there
+unstarted (it can be taken back from there), RUNNING from the worker's word to its return, SETTLED
+when it is known what becomes of it, and GONE when the monitor has said that this is done. What does
+not show here: whether the broker would deliver it again. That is the lease's business, and
+`settlement` decides with it in mind.
 
 The *cluster* is STARTING until every child was ready once, WORKING then. A stop goes through the
 documented procedure (the manual, 1.12.9): HALTING while the pusher ends, DRAINING while the workers
@@ -35,6 +36,10 @@ class Role(enum.Enum):
     MONITOR = "monitor"
     PUSHER = "pusher"
     SCHEDULER = "scheduler"
+
+
+BRINGERS = (Role.PUSHER, Role.SCHEDULER)
+"""Roles that bring new work; they stop first."""
 
 
 @attrs.frozen
@@ -88,6 +93,8 @@ class TaskEvent(enum.Enum):
     OVERDUE = "overdue"
     WORKER_DIED = "worker died"
     REFUSED = "refused"
+    TAKEN_BACK = "taken back"
+    SPARED = "its worker was killed for another task"
     RECALLED = "recalled"
     KEPT = "kept"
 
@@ -137,9 +144,11 @@ TASK_TRANSITIONS: Mapping[tuple[TaskState, TaskEvent], TaskState] = {
     (TaskState.QUEUED,  TaskEvent.RECALLED):    TaskState.SETTLED,
     (TaskState.HELD,    TaskEvent.STARTED):     TaskState.RUNNING,
     (TaskState.HELD,    TaskEvent.WORKER_DIED): TaskState.QUEUED,
+    (TaskState.HELD,    TaskEvent.TAKEN_BACK):  TaskState.QUEUED,
     (TaskState.RUNNING, TaskEvent.RETURNED):    TaskState.SETTLED,
     (TaskState.RUNNING, TaskEvent.OVERDUE):     TaskState.RUNNING,
     (TaskState.RUNNING, TaskEvent.WORKER_DIED): TaskState.SETTLED,
+    (TaskState.RUNNING, TaskEvent.SPARED):      TaskState.SETTLED,
     (TaskState.SETTLED, TaskEvent.KEPT):        TaskState.GONE,
 }
 

@@ -22,6 +22,7 @@ from contextlib import suppress
 from typing import Any
 
 from djq.runtime.poller import Poller
+from djq.runtime.tray import Tray
 
 HEAD = struct.Struct("<QQ")
 MARK = int.from_bytes(b"\x00djqlink", "big")
@@ -34,11 +35,14 @@ JOIN_BYTES_MAX = 256 * 1024
 class SocketLink:
     """One end of a socket pair."""
 
-    def __init__(self, sock: socket.socket, poller: Poller, *, waits: bool) -> None:
-        """`waits`: `send` blocks until all is written (a child's end)."""
+    def __init__(
+        self, sock: socket.socket, poller: Poller, *, waits: bool, tray: Tray | None = None
+    ) -> None:
+        """`waits`: `send` blocks until all is written (a child's end); `tray` is for `offer`."""
         sock.setblocking(waits)
         self._socket = sock
         self._poller = poller
+        self._tray = tray
         self._waits = waits
         self._in = bytearray()
         self._out: deque[memoryview] = deque()
@@ -92,6 +96,18 @@ class SocketLink:
             self._readable = True
         return self._messages()
 
+    def offer(self, *messages: object) -> int:
+        """Lay small messages out for the child to take one at a time: for how many there was room."""
+        return 0 if self._tray is None or self._broken else self._tray.offer(messages)
+
+    def recall(self) -> Sequence[Any]:
+        """Take back what was offered and not taken, oldest first."""
+        return () if self._tray is None else self._tray.take_all()
+
+    def take(self) -> Any | None:
+        """At the child's end: the oldest message on offer. None: there is none."""
+        return None if self._tray is None else self._tray.take()
+
     @property
     def clogged(self) -> bool:
         """Something sent earlier has not been taken by the kernel yet."""
@@ -111,6 +127,8 @@ class SocketLink:
         if self._socket.fileno() >= 0:
             self._poller.forget(self._socket.fileno())
             self._socket.close()
+            if self._tray is not None:
+                self._tray.close()
 
     def _notice(self, events: int) -> None:
         if events & selectors.EVENT_READ:

@@ -22,11 +22,12 @@ from contextlib import suppress
 
 import attrs
 
-from djq.core.lifecycle import ChildId
+from djq.core.lifecycle import ChildId, Role
 from djq.core.settlement import EXIT_UNKNOWN
 from djq.ports import Exit
 from djq.runtime.link import SocketLink, socket_pair
 from djq.runtime.poller import Poller
+from djq.runtime.tray import Tray
 
 ChildMain = Callable[[ChildId, str, SocketLink, Poller], None]
 """Runs in the new process: what the child is, the label of its log lines, its link, its poller."""
@@ -87,16 +88,19 @@ class ForkSpawner:
         if self._before is not None:
             self._before()
         ours, theirs = socket_pair()
+        tray = Tray() if child.role is Role.WORKER else None
         try:
             pid = os.fork()
         except OSError:
             ours.close()
             theirs.close()
+            if tray is not None:
+                tray.close()
             raise
         if pid == 0:
-            self._live(child, label, ours, theirs)
+            self._live(child, label, ours, theirs, tray)
         theirs.close()
-        link = SocketLink(ours, self._poller, waits=False)
+        link = SocketLink(ours, self._poller, waits=False, tray=tray)
         process = Process(pid, link, _pidfd_of(pid))
         if process.pidfd is not None:
             self._poller.watch(process.pidfd, selectors.EVENT_READ, process.notice)
@@ -139,7 +143,14 @@ class ForkSpawner:
         for process in self._processes.values():
             process.exit_code(wait=True)
 
-    def _live(self, child: ChildId, label: str, ours: socket.socket, theirs: socket.socket) -> None:
+    def _live(
+        self,
+        child: ChildId,
+        label: str,
+        ours: socket.socket,
+        theirs: socket.socket,
+        tray: Tray | None,
+    ) -> None:
         """The child's whole life; never returns."""
         code = EXIT_CRASHED
         try:
@@ -152,7 +163,10 @@ class ForkSpawner:
             for close in self._close_in_child:
                 close()
             poller = Poller()
-            self._main(child, label, SocketLink(theirs, poller, waits=True), poller)
+            if tray is not None:
+                tray.belong_to_child(poller)
+            link = SocketLink(theirs, poller, waits=True, tray=tray)
+            self._main(child, label, link, poller)
             code = 0
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else EXIT_CRASHED

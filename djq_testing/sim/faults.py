@@ -14,6 +14,9 @@ import attrs
 
 from djq.exceptions import BrokerUnavailable, StoreUnavailable
 
+OFTEN_FULL = 0.2
+"""How often there is not room for all that a worker is offered."""
+
 
 class KilledError(BaseException):
     """The process that crosses a port dies here; nothing of djq may catch it."""
@@ -215,6 +218,10 @@ class Chaos:
     def sent(self, count: int) -> int | None:
         """How many of these messages leave before the sender dies. None: it lives."""
         return self.rng.randint(0, count) if self.strikes("crash_point") else None
+
+    def room(self, count: int) -> int:
+        """For how many of these messages there is room on offer."""
+        return self.rng.randint(0, count) if self.rng.random() < OFTEN_FULL else count
 
     def message_seconds(self) -> float:
         """How long a message takes."""

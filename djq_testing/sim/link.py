@@ -25,6 +25,8 @@ class Channel:
         self._reader = reader
         self._mail: deque[tuple[float, object]] = deque()
         self._last = 0.0
+        self._offers: deque[tuple[float, object]] = deque()
+        self._offered = 0.0
         self.is_closed = False
         """The writer is gone."""
 
@@ -37,6 +39,26 @@ class Channel:
         self._last = max(self._last, arrives)
         self._mail.append((self._last, message))
         timeline.at(self._last, self._wake)
+
+    def lay_out(self, message: object) -> None:
+        """Put a message where the reader takes it, or the writer takes it back."""
+        timeline = self._world.timeline
+        arrives = timeline.now + self._world.chaos.message_seconds()
+        self._offered = max(self._offered, arrives)
+        self._offers.append((self._offered, message))
+        timeline.at(self._offered, self._wake_for_offer)
+
+    def take_offer(self) -> Any | None:
+        """The oldest message on offer; None: there is none."""
+        if self._offers and self._offers[0][0] <= self._world.timeline.now:
+            return self._offers.popleft()[1]
+        return None
+
+    def take_back(self) -> list[Any]:
+        """All that is on offer, in the writer's hands again."""
+        messages = [message for _, message in self._offers]
+        self._offers.clear()
+        return messages
 
     def take(self) -> list[Any]:
         """All that has arrived."""
@@ -61,6 +83,10 @@ class Channel:
 
     def _wake(self) -> None:
         if self._mail and self._mail[0][0] <= self._world.timeline.now:
+            self._world.wake(self._reader)
+
+    def _wake_for_offer(self) -> None:
+        if self._offers and self._offers[0][0] <= self._world.timeline.now:
             self._world.wake(self._reader)
 
     def _notice_end(self) -> None:
@@ -94,6 +120,25 @@ class SimLink:
         if messages:
             self._owner.idle_steps = 0
         return messages
+
+    def offer(self, *messages: object) -> int:
+        """Lay messages out for the child; sometimes there is room for a part of them only."""
+        room = self._world.chaos.room(len(messages))
+        for message in messages[:room]:
+            self.outbox.lay_out(message)
+            self._world.note(self._owner, "offers", message)
+        return room
+
+    def recall(self) -> Sequence[Any]:
+        """Take back what the child has not taken."""
+        return self.outbox.take_back()
+
+    def take(self) -> Any | None:
+        """The oldest message on offer; None: there is none."""
+        message = self.inbox.take_offer()
+        if message is not None:
+            self._owner.idle_steps = 0
+        return message
 
     @property
     def ended(self) -> bool:

@@ -37,6 +37,14 @@ def count(path):
 # Good ones.
 
 
+def wait_for_children(count):
+    """Ask for tasks and wait until each has come to its outcome."""
+    from djq.tasks import async_task, fetch  # noqa: PLC0415 - the worker's Django is set up by now
+
+    ids = [async_task(noop, number) for number in range(count)]
+    return sum(fetch(id, wait=-1).success for id in ids)
+
+
 def noop(*_):
     return None
 

@@ -134,3 +134,51 @@ def end_other_sessions(kind):
         )
         for (id,) in cursor.fetchall():
             cursor.execute(f"KILL {id}")
+
+
+def test_a_task_waits_for_tasks_of_its_own(make_project):
+    """None of them lies behind it for good, although all before it were short."""
+    project = make_project(workers=2, poll=0.01)
+    cluster = project.start()
+    for number in range(300):
+        async_task(tasks.noop, number)
+    project.wait_for_outcomes(300, 15)
+
+    parents = [async_task(tasks.wait_for_children, 60)]
+
+    assert fetch(parents[0], wait=15_000).result == 60, cluster.tail()
+    assert cluster.stop() == 0
+
+
+def test_short_tasks_do_not_wait_behind_a_long_one(make_project):
+    project = make_project(workers=2)
+    cluster = project.start()
+    for number in range(300):
+        async_task(tasks.noop, number)
+    project.wait_for_outcomes(300, 15)
+
+    long = async_task(tasks.note, project.file("runs"), "long", 6)
+    for number in range(300):
+        async_task(tasks.noop, number)
+    project.wait_for_outcomes(600, 5)
+
+    assert fetch(long) is None
+    assert cluster.stop() == 0
+
+
+@on("postgres")
+def test_leases_are_renewed_while_the_results_cannot_be_saved(make_project, kind):
+    project = make_project(kind, workers=1, retry=2)
+    cluster = project.start()
+    async_task(tasks.note, project.file("runs"), "long", 0.5)
+    with connections[ALIAS].cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("LOCK TABLE djq_task IN SHARE MODE")
+        wait_until(lambda: project.lines("runs"), 10, "the task runs", cluster.tail)
+        time.sleep(5)
+        cursor.execute("ROLLBACK")
+    project.wait_for_outcomes(1, 10)
+
+    assert len(project.lines("runs")) == 1, cluster.tail()
+    assert Task.objects.get().attempts == 1
+    assert cluster.stop() == 0

@@ -29,6 +29,10 @@ class PairLink:
         self.sends = []
         """What each call of `send` was given."""
         self.clogged = False
+        self.room = 100
+        """How many messages can be on offer."""
+        self.offers = []
+        """What lies on offer at the other end."""
         self._mail = []
         self._closed = False
 
@@ -47,6 +51,18 @@ class PairLink:
     def receive(self):
         mail, self._mail = self._mail, []
         return mail
+
+    def offer(self, *messages):
+        room = max(self.room - len(self.offers), 0)
+        self.offers += [pickle.loads(pickle.dumps(message)) for message in messages[:room]]
+        return min(len(messages), room)
+
+    def recall(self):
+        offers, self.offers = self.offers, []
+        return offers
+
+    def take(self):
+        return self.other.offers.pop(0) if self.other.offers else None
 
     def close(self):
         """This end's box is gone."""

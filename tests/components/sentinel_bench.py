@@ -79,7 +79,10 @@ class Bench(parts.Scene):
         return [message for message in messages if isinstance(message, kind)]
 
     def tickets(self, child):
-        return [ticket for assign in self.asked(child, Assign) for ticket, _ in assign.items]
+        given = [ticket for assign in self.asked(child, Assign) for ticket, _ in assign.items]
+        while (offer := self.spawner.ends[child].take()) is not None:
+            given.append(offer[0])
+        return given
 
     def deliver(self, *numbers, **changes):
         items = [parts.delivery(number, receipt=f"r{number}", **changes) for number in numbers]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from djq.core.dispatch import LONG_SECONDS
 from djq.core.events import (
     ChildReady,
     ChildReplaced,
@@ -416,3 +417,46 @@ def test_a_sentinel_waits_for_the_first_thing_that_time_brings(bench):
     waits.append(bench.step().seconds)
 
     assert waits == pytest.approx([0.5, 0.1])
+
+
+# What lies ahead of a busy worker.
+
+
+def busy_bench():
+    """A worker that runs ticket 2, with 3 and 4 on offer."""
+    bench = started()
+    bench.deliver(1)
+    bench.run(worker(), 1, SHORT)
+    bench.step()
+    bench.deliver(2, 3, 4)
+    bench.say(worker(), Started(2))
+    bench.step()
+    return bench
+
+
+def offered(bench, child):
+    return [ticket for ticket, _ in bench.box._links[child].offers]
+
+
+def test_what_lies_behind_a_task_that_becomes_long_is_taken_back():
+    bench = busy_bench()
+    before = offered(bench, worker())
+    wait = bench.step()
+    bench.step(LONG_SECONDS + 0.001)
+
+    assert before == [3, 4]
+    assert wait.seconds <= LONG_SECONDS
+    assert offered(bench, worker()) == []
+    assert [entry.ticket for entry in bench.box.book.queue] == [3, 4]
+
+
+def test_what_there_is_no_room_for_stays_in_the_queue():
+    bench = started()
+    bench.deliver(1)
+    bench.run(worker(), 1, SHORT)
+    bench.box._links[worker()].room = 1
+    bench.step()
+    bench.deliver(2, 3, 4)
+
+    assert offered(bench, worker()) == [3]
+    assert [entry.ticket for entry in bench.box.book.queue] == [4]

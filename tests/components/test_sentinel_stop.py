@@ -93,10 +93,12 @@ def test_what_lay_ahead_at_a_worker_is_handed_back_when_it_left_in_haste(bench):
     bench.deliver(2, 3)
     bench.say(worker(), Started(2))
     bench.stop(StopLevel.HASTY)
+    keeps = bench.keeps()
+    bench.say(MONITOR, Kept((1,)))
     bench.say(worker(), Returned(2, LONG))
     bench.spawner.end(worker())
     bench.step()
-    keeps = bench.keeps()
+    keeps |= bench.keeps()
 
     assert (keeps[2].verdict, keeps[3].verdict) == (Verdict.SAVE, Verdict.HAND_BACK_UNBEGUN)
 

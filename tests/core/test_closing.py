@@ -15,6 +15,7 @@ BUSY = Facts(
     monitors=1,
     queued=5,
     unsaved=1,
+    is_full=False,
     all_ready=True,
     monitor_silent_seconds=0.0,
 )
@@ -24,6 +25,7 @@ NOTHING_LEFT = Facts(
     monitors=0,
     queued=0,
     unsaved=0,
+    is_full=False,
     all_ready=True,
     monitor_silent_seconds=0.0,
 )
@@ -219,3 +221,16 @@ def test_seats_are_filled_as_long_as_they_have_something_to_do(closing, state, f
     closing.state = state
 
     assert closing.wanted(facts) == roles
+
+
+def test_a_full_book_that_cannot_be_saved_does_not_hold_up_the_stop():
+    closing = Closing(stop_timeout=None)
+    closing.ask(StopLevel.GENTLE, 0.0)
+    full = attrs.evolve(BUSY, pushers=0, is_full=True)
+    closing.advance(attrs.evolve(full, monitor_silent_seconds=SAVING_SECONDS_MAX - 0.1), 1.0)
+    before = closing.state
+    closing.advance(attrs.evolve(full, monitor_silent_seconds=SAVING_SECONDS_MAX), 31.0)
+
+    assert before is ClusterState.DRAINING
+    assert closing.state is ClusterState.STOPPED
+    assert closing.cut_short == "1 results could not be saved in time"

@@ -8,7 +8,13 @@ from datetime import UTC, datetime
 import attrs
 import pytest
 
-from djq.core.dispatch import KEEP_BATCH_MAX, RESULT_BYTES_MAX, RESULTS_MAX, Book
+from djq.core.dispatch import (
+    KEEP_BATCH_MAX,
+    LONG_SECONDS,
+    RESULT_BYTES_MAX,
+    RESULTS_MAX,
+    Book,
+)
 from djq.core.lifecycle import ChildId, Role, TaskState
 from djq.core.message import Outcome
 from djq.core.pace import Pace
@@ -48,8 +54,15 @@ def arrived(book, count, **changes):
     return book
 
 
-def shares(book):
-    return {child: [entry.ticket for entry in entries] for child, entries in book.assign()}
+def hand_out(book, now=0.0):
+    return [*book.assign(now), *book.assign_ahead(now)]
+
+
+def shares(book, now=0.0):
+    given = {}
+    for child, entries in hand_out(book, now):
+        given.setdefault(child, []).extend(entry.ticket for entry in entries)
+    return given
 
 
 def queued(book):
@@ -80,13 +93,13 @@ def test_each_delivery_has_a_ticket_of_its_own():
 
 
 def test_nothing_is_handed_out_when_nothing_waits():
-    assert book_of().assign() == []
+    assert hand_out(book_of()) == []
 
 
 def test_nothing_is_handed_out_when_there_is_no_worker():
     book = arrived(book_of(workers=0), 2)
 
-    assert book.assign() == []
+    assert hand_out(book) == []
     assert queued(book) == [1, 2]
 
 
@@ -106,7 +119,7 @@ def test_a_worker_gets_as_many_as_it_runs_at_a_time():
 
 def test_the_worker_with_least_to_do_comes_first():
     book = arrived(book_of(workers=2), 2)
-    book.assign()
+    hand_out(book)
     run(book, SECOND, 2)
     book.arrive([delivery(3)], NOON)
 
@@ -133,7 +146,7 @@ def test_a_worker_gets_more_ahead_only_when_half_of_it_is_gone():
     book = book_of()
     book.pace.observe(0.001)
     arrived(book, 20)
-    book.assign()
+    hand_out(book)
     handed = []
     for ticket in range(1, 5):
         run(book, FIRST, ticket, attrs.evolve(LONG, seconds=0.001))
@@ -186,7 +199,7 @@ def test_tasks_that_lie_ahead_are_part_of_the_budget():
 def test_a_worker_that_is_closed_is_not_named_as_exhausted_again():
     book = arrived(book_of(budget=1), 1)
     before = book.exhausted()
-    book.assign()
+    hand_out(book)
     book.close(FIRST)
 
     assert (before, book.exhausted()) == ([], [])
@@ -194,7 +207,7 @@ def test_a_worker_that_is_closed_is_not_named_as_exhausted_again():
 
 def test_a_worker_without_a_budget_is_never_exhausted():
     book = arrived(book_of(), 1)
-    book.assign()
+    hand_out(book)
 
     assert book.exhausted() == []
 
@@ -204,7 +217,7 @@ def test_a_worker_without_a_budget_is_never_exhausted():
 
 def test_a_returned_task_is_settled_with_its_outcome():
     book = arrived(book_of(), 1)
-    book.assign()
+    hand_out(book)
     run(book, FIRST, 1)
 
     assert attrs.astuple(settled(book)[1], recurse=False) == (1, delivery(1), Verdict.SAVE, LONG)
@@ -213,7 +226,7 @@ def test_a_returned_task_is_settled_with_its_outcome():
 
 def test_a_failure_is_left_to_the_broker_where_the_settings_say_so():
     book = arrived(book_of(ack_failures=False), 1)
-    book.assign()
+    hand_out(book)
     run(book, FIRST, 1, FAILURE)
 
     assert settled(book)[1].verdict is Verdict.SAVE_AND_LEAVE
@@ -224,7 +237,7 @@ def test_a_failure_is_left_to_the_broker_where_the_settings_say_so():
 )
 def test_a_return_that_cannot_be_is_refused(started, again):
     book = arrived(book_of(), 1)
-    book.assign()
+    hand_out(book)
     if started:
         run(book, FIRST, 1)
     with pytest.raises(KeyError if again else IllegalTransition):
@@ -235,7 +248,7 @@ def test_what_a_dead_worker_had_not_started_goes_back_to_the_front_in_order():
     book = book_of()
     book.pace.observe(0.001)
     arrived(book, 9)
-    book.assign()
+    hand_out(book)
     book.started(FIRST, 1, 0.0)
     before = queued(book)
     ran = book.died(FIRST, -9, 1.0, NOON)
@@ -248,7 +261,7 @@ def test_what_a_dead_worker_had_not_started_goes_back_to_the_front_in_order():
 
 def test_a_task_whose_worker_died_is_handed_back():
     book = arrived(book_of(), 1)
-    book.assign()
+    hand_out(book)
     book.started(FIRST, 1, 0.0)
     book.died(FIRST, -9, 1.0, NOON)
     item = settled(book)[1]
@@ -265,7 +278,7 @@ def test_a_task_whose_worker_died_is_handed_back():
 )
 def test_a_task_that_killed_its_last_worker_is_a_failure(policy, attempt, words):
     book = arrived(book_of(**policy), 1, attempt=attempt)
-    book.assign()
+    hand_out(book)
     book.started(FIRST, 1, 2.0)
     book.died(FIRST, -9, 5.0, NOON)
     item = settled(book)[1]
@@ -276,7 +289,7 @@ def test_a_task_that_killed_its_last_worker_is_a_failure(policy, attempt, words)
 
 def test_a_task_that_the_stop_ended_says_so():
     book = arrived(book_of(receipts=False), 1)
-    book.assign()
+    hand_out(book)
     book.started(FIRST, 1, 0.0)
     book.died(FIRST, -9, 5.0, NOON, ended=True)
 
@@ -291,7 +304,7 @@ def test_the_death_of_a_worker_that_nobody_knows_changes_nothing():
 
 def test_a_new_generation_does_not_hold_what_the_old_one_held():
     book = arrived(book_of(), 2)
-    book.assign()
+    hand_out(book)
     book.started(FIRST, 1, 0.0)
     book.died(FIRST, -9, 1.0, NOON)
     book.join(worker(0, 2))
@@ -303,13 +316,13 @@ def test_a_new_generation_does_not_hold_what_the_old_one_held():
 def test_a_task_with_too_many_attempts_is_never_run():
     book = arrived(book_of(), 1, attempt=4)
 
-    assert book.assign() == []
+    assert hand_out(book) == []
     assert line(settled(book)[1]).startswith("TooManyAttempts: no outcome after 3 attempts")
 
 
 def test_the_whole_queue_can_be_recalled():
     book = arrived(book_of(), 3)
-    book.assign()
+    hand_out(book)
     book.recall()
 
     assert {t: item.verdict for t, item in settled(book).items()} == {
@@ -325,7 +338,7 @@ def test_the_whole_queue_can_be_recalled():
 @pytest.mark.parametrize("limit", [0.3, 1.3])
 def test_a_time_limit_counts_from_the_beginning_of_the_run(limit):
     book = arrived(book_of(), 1, timeout=limit)
-    book.assign()
+    hand_out(book)
     book.started(FIRST, 1, 100.0)
 
     assert book.next_deadline() == 100.0 + limit
@@ -335,7 +348,7 @@ def test_a_time_limit_counts_from_the_beginning_of_the_run(limit):
 
 def test_a_task_that_waits_is_never_overdue():
     book = arrived(book_of(timeout=1.0), 1)
-    book.assign()
+    hand_out(book)
 
     assert book.next_deadline() is None
     assert book.overdue(1_000.0) == []
@@ -343,7 +356,7 @@ def test_a_task_that_waits_is_never_overdue():
 
 def test_a_task_without_a_limit_is_never_overdue():
     book = arrived(book_of(), 1)
-    book.assign()
+    hand_out(book)
     book.started(FIRST, 1, 0.0)
 
     assert book.next_deadline() is None
@@ -352,7 +365,7 @@ def test_a_task_without_a_limit_is_never_overdue():
 
 def test_an_overrun_is_named_once():
     book = arrived(book_of(timeout=1.0), 1)
-    book.assign()
+    hand_out(book)
     book.started(FIRST, 1, 0.0)
 
     assert [book.overdue(2.0), book.overdue(3.0)] == [[FIRST], []]
@@ -362,7 +375,7 @@ def test_an_overrun_is_named_once():
 def test_the_first_of_many_deadlines_is_the_next():
     book = book_of(workers=2)
     book.arrive([delivery(1, timeout=9.0), delivery(2, timeout=5.0)], NOON)
-    book.assign()
+    hand_out(book)
     book.started(FIRST, 1, 0.0)
     book.started(SECOND, 2, 0.0)
 
@@ -374,7 +387,7 @@ def test_the_first_of_many_deadlines_is_the_next():
 @pytest.mark.parametrize("receipts", [True, False])
 def test_a_task_that_was_ended_for_its_overrun_is_a_failure_and_runs_no_more(receipts):
     book = arrived(book_of(receipts=receipts), 1, timeout=0.3)
-    book.assign()
+    hand_out(book)
     book.started(FIRST, 1, 0.0)
     book.overdue(0.3)
     book.died(FIRST, -9, 0.4, NOON)
@@ -386,7 +399,7 @@ def test_a_task_that_was_ended_for_its_overrun_is_a_failure_and_runs_no_more(rec
 
 def test_an_overrun_is_left_to_the_broker_where_failures_are():
     book = arrived(book_of(ack_failures=False), 1, timeout=0.3)
-    book.assign()
+    hand_out(book)
     book.started(FIRST, 1, 0.0)
     book.overdue(0.3)
     book.died(FIRST, -9, 0.4, NOON)
@@ -398,7 +411,7 @@ def test_an_overrun_counts_for_the_pace():
     book = book_of()
     book.pace.observe(0.001)
     arrived(book, 1, timeout=0.3)
-    book.assign()
+    hand_out(book)
     book.started(FIRST, 1, 0.0)
     book.overdue(0.3)
     book.died(FIRST, -9, 0.3, NOON)
@@ -408,7 +421,7 @@ def test_an_overrun_counts_for_the_pace():
 
 def test_a_task_that_returns_after_its_limit_but_before_its_end_has_succeeded():
     book = arrived(book_of(), 1, timeout=0.3)
-    book.assign()
+    hand_out(book)
     book.started(FIRST, 1, 0.0)
     book.overdue(0.3)
     book.returned(FIRST, 1, LONG)
@@ -493,7 +506,7 @@ def test_nothing_is_sent_twice_while_the_monitor_lives():
 
 def test_changed_receipts_are_known_from_then_on():
     book = arrived(book_of(workers=2), 3)
-    book.assign()
+    hand_out(book)
     run(book, FIRST, 1)
     book.renewed([("r1", "s1"), ("r3", "s3"), ("unknown", "x")])
 
@@ -513,7 +526,7 @@ def test_room_is_what_the_pace_wants_without_what_is_here():
     rooms = [book.room()]
     arrived(book, 3)
     rooms.append(book.room())
-    book.assign()
+    hand_out(book)
     rooms.append(book.room())
     arrived(book, 9)
     rooms.append(book.room())
@@ -523,7 +536,7 @@ def test_room_is_what_the_pace_wants_without_what_is_here():
 
 def test_running_tasks_are_not_counted_in_a_queue_limit():
     book = arrived(book_of(workers=2, queue_limit=1), 2)
-    book.assign()
+    hand_out(book)
 
     assert (book.running, book.waiting, book.room()) == (2, 0, 1)
 
@@ -532,21 +545,111 @@ def test_too_many_unsaved_results_stop_the_cluster_until_some_are_saved():
     book = book_of(workers=2)
     finish_all(book, RESULTS_MAX)
     arrived(book, 5)
-    full = (book.is_full, book.room(), book.assign())
+    full = (book.is_full, book.room(), hand_out(book))
     book.kept([item.ticket for item in book.next_batch()])
 
     assert full == (True, 0, [])
     assert not book.is_full
     assert book.room() > 0
-    assert book.assign() != []
+    assert hand_out(book) != []
 
 
 def test_too_large_unsaved_results_stop_the_cluster_until_they_are_saved():
     book = arrived(book_of(), 2)
-    book.assign()
+    hand_out(book)
     run(book, FIRST, 1, attrs.evolve(LONG, value=bytes(RESULT_BYTES_MAX)))
-    full = (book.is_full, book.assign())
+    full = (book.is_full, hand_out(book))
     book.kept([item.ticket for item in book.next_batch()])
 
     assert full == (True, [])
     assert shares(book) == {FIRST: [2]}
+
+
+# What lies ahead behind a long task.
+
+
+def ahead_of_a_task_that_began(now=0.0):
+    """A book in which the first worker runs ticket 2, with 3 and 4 behind it."""
+    book = arrived(book_of(), 4)
+    hand_out(book)
+    run(book, FIRST, 1, SHORT)
+    assert shares(book) == {FIRST: [2, 3, 4]}
+    book.started(FIRST, 2, now)
+    return book
+
+
+def test_a_worker_is_stuck_when_its_task_has_become_long():
+    book = ahead_of_a_task_that_began(now=5.0)
+
+    assert book.stuck(5.0 + LONG_SECONDS / 2) == []
+    assert book.next_stuck() == 5.0 + LONG_SECONDS
+    assert book.stuck(5.0 + LONG_SECONDS) == [FIRST]
+    assert book.stuck(6.0) == []
+    assert book.next_stuck() is None
+
+
+def test_a_worker_that_does_not_begin_is_stuck_too():
+    book = arrived(book_of(), 3)
+    hand_out(book)
+    run(book, FIRST, 1, SHORT)
+    hand_out(book, now=1.0)
+
+    assert book.stuck(1.0 + LONG_SECONDS) == [FIRST]
+
+
+def test_a_worker_with_nothing_behind_its_task_is_not_stuck():
+    book = arrived(book_of(), 1)
+    hand_out(book)
+    book.started(FIRST, 1, 0.0)
+
+    assert book.stuck(100.0) == []
+    assert book.next_stuck() is None
+
+
+def test_what_is_taken_back_is_the_next_for_another_worker():
+    book = ahead_of_a_task_that_began()
+    book.stuck(1.0)
+    book.take_back(FIRST, [3, 4])
+    book.join(SECOND)
+
+    assert shares(book, now=1.0) == {SECOND: [3]}
+    assert queued(book) == [4]
+
+
+def test_nothing_more_is_laid_behind_a_task_that_runs_for_long():
+    book = ahead_of_a_task_that_began()
+    book.stuck(1.0)
+    book.take_back(FIRST, [3, 4])
+
+    assert shares(book, now=1.0) == {}
+    book.returned(FIRST, 2, SHORT)
+    assert shares(book, now=1.0) == {FIRST: [3]}
+
+
+def test_what_is_taken_back_is_part_of_the_budget_again():
+    book = arrived(book_of(budget=3), 4)
+    hand_out(book)
+    run(book, FIRST, 1, SHORT)
+    hand_out(book)
+    book.take_back(FIRST, [3])
+    run(book, FIRST, 2, SHORT)
+
+    assert shares(book) == {FIRST: [3]}
+    assert book.exhausted() == [FIRST]
+
+
+def test_a_task_that_began_while_its_worker_was_killed_for_another_is_no_failure():
+    book = arrived(book_of(timeout=0.3), 3)
+    hand_out(book)
+    run(book, FIRST, 1, SHORT)
+    hand_out(book)
+    book.started(FIRST, 2, 0.0)
+    book.overdue(0.3)
+    book.returned(FIRST, 2, LONG)
+    book.started(FIRST, 3, 0.3)
+    book.died(FIRST, -9, 0.3, NOON)
+
+    ends = settled(book)
+    assert ends[2].outcome == LONG
+    assert ends[3].outcome is None
+    assert ends[3].verdict.hands_back

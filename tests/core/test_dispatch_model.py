@@ -66,9 +66,17 @@ class BookModel(RuleBasedStateMachine):
 
     @rule()
     def assign(self):
-        for child, entries in self.book.assign():
+        given = [*self.book.assign(self.now), *self.book.assign_ahead(self.now)]
+        for child, entries in given:
             assert self.book.workers[child].open
             assert all(entry.state is TaskState.HELD for entry in entries)
+
+    @rule(taken=st.integers(0, 3))
+    def clear(self, taken):
+        for child in self.book.stuck(self.now):
+            held = self.book.workers[child].held.values()
+            behind = [entry.ticket for entry in held if entry.state is TaskState.HELD]
+            self.book.take_back(child, behind[taken:])
 
     @rule(slot=SLOTS)
     def start(self, slot):
@@ -150,7 +158,7 @@ class BookModel(RuleBasedStateMachine):
         last = ChildId(Role.WORKER, 9, 1)
         self.book.join(last)
         for _ in range(3 * self.came + 1):
-            for _, entries in self.book.assign():
+            for _, entries in self.book.assign(self.now):
                 for entry in entries:
                     self.book.started(last, entry.ticket, self.now)
                     self.book.returned(last, entry.ticket, Outcome(True, b"", "", NOON, 0.1))

@@ -59,6 +59,8 @@ TASK = {
         TaskState.HELD: TaskState.QUEUED,
         TaskState.RUNNING: TaskState.SETTLED,
     },
+    TaskEvent.TAKEN_BACK: {TaskState.HELD: TaskState.QUEUED},
+    TaskEvent.SPARED: {TaskState.RUNNING: TaskState.SETTLED},
     TaskEvent.RETURNED: {TaskState.RUNNING: TaskState.SETTLED},
     TaskEvent.OVERDUE: {TaskState.RUNNING: TaskState.RUNNING},
     TaskEvent.KEPT: {TaskState.SETTLED: TaskState.GONE},
