@@ -193,9 +193,10 @@ class Received(tuple[str | None, str | bytes]):
     Deliveries that were released unbegun are not among those.
     """
 
-    attempt: int
+    attempt: int | None
+    """None: the broker does not count."""
 
-    def __new__(cls, receipt: str | None, package: str | bytes, attempt: int = 1) -> Self:
+    def __new__(cls, receipt: str | None, package: str | bytes, attempt: int | None = None) -> Self:
         self = super().__new__(cls, (receipt, package))
         self.attempt = attempt
         return self

@@ -117,7 +117,7 @@ class Pusher:
 
     def _open(self, received: tuple[str | None, str | bytes]) -> Delivery | None:
         receipt, package = received
-        attempt: int = getattr(received, "attempt", 1)
+        attempt: int | None = getattr(received, "attempt", None)
         try:
             return delivery_of(self._codec.open(package), receipt, attempt)
         except BadPackage as error:

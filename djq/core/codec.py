@@ -104,8 +104,10 @@ def unpack(frame: bytes) -> TaskMessage:
     )
 
 
-def delivery_of(frame: bytes, receipt: str | None, attempt: int) -> Delivery:
+def delivery_of(frame: bytes, receipt: str | None, attempt: int | None) -> Delivery:
     """Make the delivery of a frame from its header alone.
+
+    `attempt` is None where the broker does not count; without receipts there is only one.
 
     Raises:
         BadPackage: It is no frame, or one that only a newer djq can read.
@@ -120,8 +122,9 @@ def delivery_of(frame: bytes, receipt: str | None, attempt: int) -> Delivery:
         None if get("timeout") is None else _timeout(header),
         None if get("max_attempts") is None else _count(header, "max_attempts"),
         receipt,
-        attempt,
+        1 if attempt is None else attempt,
         frame,
+        attempt is not None or receipt is None,
     )
 
 

@@ -42,6 +42,8 @@ class Delivery(Word):
     """1 for the first delivery; counted by the broker."""
     frame: bytes
     """The packed `TaskMessage`, signature checked, body unopened."""
+    counted: bool = True
+    """False: the broker gives receipts and does not count, so `attempt` is 1 each time."""
 
 
 class Verdict(enum.Enum):

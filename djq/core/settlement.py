@@ -6,8 +6,10 @@ The rules, in one place:
 - A failure is an outcome as good as any: saved and acknowledged. With `ack_failures` off it is left
   to the broker, which presents it again after the lease, until `max_attempts` is reached.
 - A task that overran its time is a failure. It is not run again for that.
-- A task whose worker died is handed back while the broker counts receipts and `max_attempts`
+- A task whose worker died is handed back while the broker gives receipts and `max_attempts`
   allows; otherwise it is a failure that says how the worker died and how often it was tried.
+- Where the broker does not count, nobody would know when to end: no task is tried a second time
+  there. (One that takes its whole cluster along comes back by itself; nobody is left to judge.)
 - A task that arrives with more than `max_attempts` deliveries has killed whole clusters: a failure.
 """
 
@@ -59,23 +61,23 @@ def time_allowed(delivery: Delivery, policy: Policy) -> float | None:
 
 def after_return(delivery: Delivery, outcome: Outcome, policy: Policy) -> Verdict:
     """What to do with a task that came back from its worker with an outcome, or overran its time."""
-    if outcome.success or policy.ack_failures or not policy.receipts:
-        return Verdict.SAVE
-    if delivery.attempt >= attempts_allowed(delivery, policy):
+    if outcome.success or policy.ack_failures or not _may_come_again(delivery, policy):
         return Verdict.SAVE
     return Verdict.SAVE_AND_LEAVE
 
 
 def runs_again_after_death(delivery: Delivery, policy: Policy) -> bool:
     """Whether a task whose worker died is handed back to the broker."""
-    return policy.receipts and delivery.attempt < attempts_allowed(delivery, policy)
+    return _may_come_again(delivery, policy)
 
 
 def death_line(delivery: Delivery, code: int) -> str:
     """The failure's line for a task whose worker died for good."""
-    return f"WorkerDied: worker died: {describe_exit(code)}, {_attempts(delivery.attempt)}"
+    tried = _attempts(delivery.attempt) if delivery.counted else NOT_COUNTED
+    return f"WorkerDied: worker died: {describe_exit(code)}, {tried}"
 
 
+NOT_COUNTED = "and not tried again, since its broker does not count deliveries"
 STOPPED_LINE = "WorkerDied: ended by the stop of its cluster, when stop_timeout had passed"
 
 
@@ -103,6 +105,11 @@ def describe_exit(code: int) -> str:
         return f"signal {-code} ({signal.Signals(-code).name})"
     except ValueError:
         return f"signal {-code}"
+
+
+def _may_come_again(delivery: Delivery, policy: Policy) -> bool:
+    counts = policy.receipts and delivery.counted
+    return counts and delivery.attempt < attempts_allowed(delivery, policy)
 
 
 def _attempts(count: int) -> str:

@@ -77,6 +77,7 @@ class QueueServer:
         received = self.memory.dequeue(limit)
         for one in received:
             receipt, package = one
+            assert one.attempt is not None, "the twin in memory counts"
             message = self.read(str(package))
             if receipt is not None:
                 self.handed[receipt] = Handed(message, receipt, one.attempt, cluster)

@@ -190,3 +190,19 @@ def test_tasks_that_lay_behind_a_killer_run_at_once_and_once(make_project):
     ran = [line.split()[0] for line in project.lines("runs")]
     assert sorted(map(int, ran)) == list(range(60))
     assert cluster.stop() == 0
+
+
+def test_poison_of_a_broker_that_does_not_count_is_tried_once(make_project):
+    project = make_project(orm=None, broker_class="tests.cluster.plain.PlainPairs")
+    cluster = project.start()
+
+    task = fetch(async_task(tasks.die, 3), wait=5_000)
+
+    assert task is not None, cluster.tail()
+    assert task.result == (
+        "WorkerDied: worker died: exit code 3, and not tried again, since its broker does not "
+        "count deliveries"
+    )
+    assert fetch(async_task(tasks.noop), wait=5_000).success
+    wait_until(lambda: project.queued() == 0, 2, "both acknowledged", cluster.tail)
+    assert cluster.stop() == 0

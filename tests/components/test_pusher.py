@@ -134,7 +134,19 @@ def test_a_broker_that_is_written_after_the_manual_serves_as_well():
     )
     bench.pusher.step()
 
-    assert bench.deliveries == [parts.delivery(1, receipt="r1"), parts.delivery(2, receipt=None)]
+    assert bench.deliveries == [
+        parts.delivery(1, receipt="r1", attempt=None),
+        parts.delivery(2, receipt=None),
+    ]
+
+
+@pytest.mark.parametrize("received", [("r1", parts.package(1)), Received("r1", parts.package(1))])
+def test_a_delivery_with_a_receipt_and_no_attempt_is_not_counted(received):
+    bench = Bench(Shelf([received]), credit=1)
+    bench.pusher.step()
+    (delivery,) = bench.deliveries
+
+    assert (delivery.attempt, delivery.counted) == (1, False)
 
 
 def test_a_broker_that_gives_more_than_asked_for_uses_up_the_credit():

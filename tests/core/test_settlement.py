@@ -73,6 +73,18 @@ def test_a_task_without_a_receipt_does_not_run_again_after_a_death():
     assert not settlement.runs_again_after_death(delivery(), Policy(receipts=False))
 
 
+def test_a_delivery_that_nobody_counts_does_not_run_again():
+    uncounted = delivery(counted=False, max_attempts=9)
+    left = attrs.evolve(RECEIPTS, ack_failures=False)
+
+    assert not settlement.runs_again_after_death(uncounted, RECEIPTS)
+    assert settlement.after_return(uncounted, FAILURE, left) is Verdict.SAVE
+    assert settlement.death_line(uncounted, 3) == (
+        "WorkerDied: worker died: exit code 3, and not tried again, since its broker does not "
+        "count deliveries"
+    )
+
+
 def test_a_task_may_say_how_often_it_is_tried():
     often, once = delivery(3, max_attempts=4), delivery(1, max_attempts=1)
 
