@@ -13,35 +13,67 @@ from djq.runtime import limits
 from djq.runtime.clock import SystemClock, SystemIds
 from djq.runtime.limits import processors_for
 
+PROCESSORS = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+"""Those that this process may use; empty where a system lets nobody choose."""
+
 
 @pytest.mark.parametrize(
     ("per_worker", "dealt"),
     [
         (1, [[0], [1], [2], [3]]),
         (2, [[0, 1], [2, 3], [0, 1], [2, 3]]),
-        (3, [[0, 1, 2], [3, 0, 1], [2, 3, 0], [1, 2, 3]]),
+        (
+            3,
+            [
+                [0, 1, 2],
+                [3, 4, 5],
+                [6, 7, 0],
+                [1, 2, 3],
+                [4, 5, 6],
+                [7, 0, 1],
+                [2, 3, 4],
+                [5, 6, 7],
+            ],
+        ),
     ],
 )
 def test_processors_are_dealt_as_the_manual_does(per_worker, dealt):
-    assert [processors_for(slot, per_worker, 4) for slot in range(4)] == dealt
+    workers = range(len(dealt))
+
+    assert [processors_for(slot, per_worker, workers) for slot in workers] == dealt
+
+
+def test_only_allowed_processors_are_dealt():
+    assert [processors_for(slot, 2, [1, 5, 6]) for slot in range(3)] == [[1, 5], [6, 1], [5, 6]]
 
 
 @pytest.mark.parametrize("per_worker", [0, 4, 5])
 def test_no_affinity_or_all_processors_bind_nobody(per_worker):
-    assert processors_for(1, per_worker, 4) == []
+    assert processors_for(1, per_worker, [0, 1, 2, 7]) == []
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system has no affinity")
-@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two processors")
+@pytest.mark.skipif(len(PROCESSORS) < 2, reason="needs two processors and a choice of them")
 def test_a_worker_is_bound_to_its_processors():
-    before = os.sched_getaffinity(0)
+    second = PROCESSORS[1]
     try:
         bound = limits.pin(1, 1)
         now = os.sched_getaffinity(0)
     finally:
-        os.sched_setaffinity(0, before)
+        os.sched_setaffinity(0, PROCESSORS)
 
-    assert (bound, now) == ([1], {1})
+    assert (bound, now) == ([second], {second})
+
+
+@pytest.mark.skipif(not PROCESSORS, reason="this system has no affinity")
+def test_a_process_that_may_use_one_processor_is_bound_to_nothing_else():
+    try:
+        os.sched_setaffinity(0, PROCESSORS[-1:])
+        bound = limits.pin(0, 1)
+        now = os.sched_getaffinity(0)
+    finally:
+        os.sched_setaffinity(0, PROCESSORS)
+
+    assert (bound, now) == ([], {PROCESSORS[-1]})
 
 
 def test_a_worker_without_affinity_is_bound_to_none():
