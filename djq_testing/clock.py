@@ -6,6 +6,7 @@ import random
 from datetime import UTC, datetime, timedelta
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 
 
 class ManualClock:
@@ -28,11 +29,14 @@ class ManualClock:
     def advance(
         self, seconds: float = 0, *, minutes: float = 0, hours: float = 0, days: float = 0
     ) -> None:
-        """Move on by the sum of what is given."""
-        step = timedelta(seconds=seconds, minutes=minutes, hours=hours, days=days)
-        if step < timedelta():
-            raise ValueError(f"a clock cannot go back, by {step} neither; give positive numbers")
-        self._elapsed += step
+        """Move on by the sum of what is given, rounded up to a microsecond: never by less."""
+        total = seconds + 60 * minutes + 3_600 * hours + 86_400 * days
+        if total < 0:
+            raise ValueError(f"a clock cannot go back, by {total} s neither; give positive numbers")
+        step = timedelta(seconds=total)
+        # Who waits for less than the clock can show would otherwise wait for ever.
+        missing = step.total_seconds() < total
+        self._elapsed += step + MICROSECOND if missing else step
 
     def advance_to(self, moment: datetime) -> None:
         """Move on to a moment; one that has passed is refused."""

@@ -105,10 +105,6 @@ class Scene:
         self.around = Surroundings(self.clock, FullJitter(), self.observer)
         self.sentinel, self.link = PairLink.pair()
 
-    def pass_time(self, seconds):
-        """Let a wait pass, and a microsecond more: the clock knows nothing smaller."""
-        self.clock.advance(seconds + 1e-6 if seconds else 0)
-
     def heard(self, kind=object):
         """What the component has sent since the last look."""
         return [message for message in self.sentinel.receive() if isinstance(message, kind)]

@@ -153,7 +153,7 @@ class Bench(parts.Scene):
             wait = self.monitor.step()
             if wait is None or wait.seconds is None:
                 return
-            self.pass_time(wait.seconds)
+            self.clock.advance(wait.seconds)
         raise AssertionError("the monitor never comes to rest")
 
     @property
@@ -296,7 +296,7 @@ def test_a_store_that_is_away_is_asked_after_growing_pauses_and_told_of_once(ben
     bench.store.away = True
     pauses = [bench.keep(parts.settled(1)).seconds]
     for _ in range(3):
-        bench.pass_time(pauses[-1])
+        bench.clock.advance(pauses[-1])
         pauses.append(bench.monitor.step().seconds)
     bench.store.away = False
     bench.settle()

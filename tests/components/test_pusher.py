@@ -292,7 +292,7 @@ def test_a_broker_that_is_away_is_asked_after_growing_pauses_and_told_of_once():
     pauses = []
     for _ in range(5):
         pauses.append(bench.pusher.step().seconds)
-        bench.pass_time(pauses[-1])
+        bench.clock.advance(pauses[-1])
 
     assert pauses == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6])
     assert bench.observer.events == [ServiceAway("broker", "nobody listens")]
