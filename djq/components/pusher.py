@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from contextlib import suppress
 
 from djq.components.backoff import Backoff
 from djq.core.codec import Codec, delivery_of
@@ -62,6 +63,9 @@ class Pusher:
             self._link.send(Ready(self._pid))
         self._hear()
         if self._stopping or self._link.ended:
+            # One try: what cannot be failed now comes back, and the next pusher refuses it as well.
+            with suppress(BrokerUnavailable):
+                self._fail_refused()
             self._around.observer.notify(ChildStopped(Role.PUSHER, self._label))
             return None
         if self._credit <= 0:
@@ -96,12 +100,15 @@ class Pusher:
                     self._stopping = True
 
     def _fetch(self) -> Sequence[tuple[str | None, str | bytes]]:
-        while self._unfailed:
-            self._broker.fail(self._unfailed[-1])
-            self._unfailed.pop()
+        self._fail_refused()
         if self._takes_limit:
             return self._broker.dequeue(min(self._credit, self._fetch_max))
         return self._broker.dequeue()
+
+    def _fail_refused(self) -> None:
+        while self._unfailed:
+            self._broker.fail(self._unfailed[-1])
+            self._unfailed.pop()
 
     def _pass_on(self, packages: Sequence[tuple[str | None, str | bytes]]) -> bool:
         """Send what can be opened; False when there was none, and the sentinel hears nothing."""

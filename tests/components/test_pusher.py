@@ -333,6 +333,17 @@ def test_a_pusher_that_is_told_to_leave_fetches_nothing_more():
     assert bench.observer.events == [ChildStopped(Role.PUSHER, "Process-1:2")]
 
 
+@pytest.mark.parametrize("away", [False, True])
+def test_a_pusher_fails_what_it_could_not_open_before_it_leaves(away):
+    bench = Bench(Shelf([("bad", "not ours"), ("worse", "not ours")]), credit=5)
+    bench.pusher.step()
+    bench.broker.away = away
+    bench.sentinel.send(Stop(StopLevel.GENTLE))
+
+    assert bench.pusher.step() is None
+    assert sorted(bench.broker.failed) == ([] if away else ["bad", "worse"])
+
+
 def test_a_pusher_leaves_when_its_sentinel_is_gone():
     bench = Bench(Shelf([given(1)]), credit=5)
     bench.sentinel.close()
