@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from django.db import connections, transaction
 from django.db.models import F
+from django.db.utils import Error
 
 from djq.brokers.orm_rows import all_rows, by_primary_key, queue_table
 from djq.ports import Received
@@ -146,16 +147,27 @@ def claim_by_skip_locked(wish: Wish) -> list[Received]:
 
 
 def claim_row_by_row(wish: Wish) -> list[Received]:
-    """A look, then an UPDATE a row on the condition that nobody has taken it since."""
+    """A look, then an UPDATE a row on the condition that nobody has taken it since.
+
+    Each UPDATE is committed by itself. Where one fails, the rows before it are given out all the
+    same: they are leased, and would be hidden for the whole lease.
+    """
     columns = ("id", "payload", "attempts", "unbegun")
 
     def take(seen: list[int]) -> list[Received]:
-        taken = []
+        taken = {}
         for id, payload, attempts, unbegun in wish.only(seen).values_list(*columns):
             row = wish.only([id]).filter(attempts=attempts, available_at__lte=wish.now)
-            if row.update(attempts=attempts + 1, lock=wish.now, available_at=wish.until):
-                taken.append((seen.index(id), _received(id, payload, attempts + 1, unbegun)))
-        return [received for _place, received in sorted(taken, key=lambda pair: pair[0])]
+            try:
+                won = row.update(attempts=attempts + 1, lock=wish.now, available_at=wish.until)
+            except Error:
+                # In the caller's transaction the rows taken before are undone with it.
+                if not taken or connections[wish.alias].in_atomic_block:
+                    raise
+                break
+            if won:
+                taken[id] = _received(id, payload, attempts + 1, unbegun)
+        return [taken[id] for id in seen if id in taken]
 
     return _look_and(take, wish)
 

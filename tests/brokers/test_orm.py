@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,7 +11,7 @@ from django.db import connections, transaction
 from django.test.utils import CaptureQueriesContext
 
 from djq.brokers.orm import OrmBroker, ServerClock
-from djq.brokers.orm_claim import claim_by_update_returning, claim_for
+from djq.brokers.orm_claim import claim_by_update_returning, claim_for, claim_row_by_row
 from djq.exceptions import BrokerUnavailable, ConfigError
 from djq.models import OrmQ
 from djq_testing.clock import ManualClock
@@ -340,6 +340,26 @@ def locked(alias):
         other.close()
 
 
+@contextmanager
+def locked_after(alias, updates):
+    """Hold the write lock from when so many updates have been made."""
+    made = []
+
+    def count(execute, sql, *rest):
+        if sql.startswith("UPDATE"):
+            made.append(sql)
+            if len(made) == updates + 1:
+                other.execute("BEGIN IMMEDIATE")
+        return execute(sql, *rest)
+
+    name = connections[alias].settings_dict["NAME"]
+    with (
+        closing(sqlite3.connect(name, isolation_level=None)) as other,
+        connections[alias].execute_wrapper(count),
+    ):
+        yield
+
+
 def test_statement_that_was_in_anothers_way_is_said_again(impatient):
     make_broker(impatient).enqueue("x")
     tries = []
@@ -356,6 +376,53 @@ def test_statement_that_was_in_anothers_way_is_said_again(impatient):
         (received,) = make_broker(impatient, claim=claim).dequeue()
 
     assert (received[1], len(tries)) == ("x", 3)
+
+
+@pytest.fixture
+def refusing(impatient):
+    """A SQLite file that lets nobody take the package `b`."""
+    with connections[impatient].cursor() as cursor:
+        cursor.execute(
+            "CREATE TRIGGER refuse BEFORE UPDATE ON djq_ormq WHEN NEW.payload = 'b' "
+            "BEGIN SELECT RAISE(ABORT, 'nobody gets it'); END"
+        )
+    return impatient
+
+
+def test_rows_taken_before_one_that_fails_are_delivered(refusing):
+    broker = make_broker(refusing, claim=claim_row_by_row)
+    broker.enqueue_many(["a1", "a2", "b", "c"])
+
+    taken = broker.dequeue(4)
+
+    assert [(one[1], one.attempt) for one in taken] == [("a1", 1), ("a2", 1)]
+    assert (broker.lock_size(), broker.queue_size()) == (2, 2)
+    with pytest.raises(BrokerUnavailable, match="nobody gets it"):
+        broker.dequeue(4)
+
+
+def test_row_that_fails_in_the_callers_transaction_undoes_those_before_it(refusing):
+    broker = make_broker(refusing, claim=claim_row_by_row)
+    broker.enqueue_many(["a", "b"])
+
+    with (
+        pytest.raises(BrokerUnavailable, match="nobody gets it"),
+        transaction.atomic(using=refusing),
+    ):
+        broker.dequeue(2)
+
+    assert (broker.lock_size(), broker.queue_size()) == (0, 2)
+
+
+def test_rows_taken_before_one_that_another_has_locked_are_not_taken_again(impatient):
+    broker = make_broker(impatient, claim=claim_row_by_row)
+    broker.enqueue_many(["a", "b"])
+    with locked_after(impatient, updates=1):
+        first = broker.dequeue(2)
+
+    rest = broker.dequeue(2)
+
+    assert [(one[1], one.attempt) for one in (*first, *rest)] == [("a", 1), ("b", 1)]
 
 
 def test_lock_that_never_ends_is_unavailable(impatient):
