@@ -155,7 +155,7 @@ def claim_row_by_row(wish: Wish) -> list[Received]:
     columns = ("id", "payload", "attempts", "unbegun")
 
     def take(seen: list[int]) -> list[Received]:
-        taken = {}
+        taken: dict[int, Received] = {}
         for id, payload, attempts, unbegun in wish.only(seen).values_list(*columns):
             row = wish.only([id]).filter(attempts=attempts, available_at__lte=wish.now)
             try:
