@@ -26,7 +26,7 @@ class ProcessOrphans:
                 continue
 
     def end(self) -> int:
-        living = [process for process in self._processes if process.is_running()]
+        living = [process for process in self._processes if _is_alive(process)]
         for process in living:
             try:
                 process.kill()
@@ -35,3 +35,11 @@ class ProcessOrphans:
         psutil.wait_procs(living, timeout=END_SECONDS_MAX)
         self._processes.clear()
         return len(living)
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    """Whether it can still be at work: one that has ended may wait long to be collected."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -218,16 +218,20 @@ def test_killed_command_takes_the_cluster_with_it(make_project):
 def test_killed_sentinel_is_followed_by_another(make_project):
     project = make_project(retry=1)
     scene = Scene(project)
-    (old,) = scene.cluster.pids("sentinel")
+    before = set(pids_of(scene.cluster))
 
-    os.kill(old, signal.SIGKILL)
+    os.kill(*scene.cluster.pids("sentinel"), signal.SIGKILL)
 
     project.wait_for_outcomes(ALL, 10)
     assert Task.objects.filter(success=True).count() == ALL
-    (new,) = scene.cluster.pids("sentinel")
-    assert new != old
+    wait_until(
+        lambda: before.isdisjoint(pids_of(scene.cluster)),
+        3,
+        "the old ones gone",
+        scene.cluster.tail,
+    )
     scene.cluster.wait_until_full(3)
-    assert scene.cluster.stop() == 0
+    assert scene.cluster.stop() == 0, scene.cluster.tail()
 
 
 def test_stop_ends_what_an_earlier_sentinel_left_behind(make_project):
@@ -239,8 +243,9 @@ def test_stop_ends_what_an_earlier_sentinel_left_behind(make_project):
     os.kill(*cluster.pids("sentinel"), signal.SIGKILL)
     cluster.wait_for_line("running.", 5, count=2)
 
-    cluster.stop(5)
+    assert cluster.stop(5) == 1, cluster.tail()
 
+    assert "of a sentinel that died were still at work, and were ended" in cluster.log
     assert project.processes() == []
     assert project.queued() == 1
 
@@ -298,8 +303,12 @@ def test_program_that_waits_for_any_child_may_run_a_cluster(make_project):
     assert project.script(COLLECTS) == "True 0\n"
 
 
+def pids_of(cluster):
+    return [process.pid for process in cluster.descendants()]
+
+
 def _has_replaced(cluster, old):
-    return cluster.is_full() and old not in {process.pid for process in cluster.descendants()}
+    return cluster.is_full() and old not in pids_of(cluster)
 
 
 def test_stop_does_not_wait_for_a_stopped_child_for_ever(make_project):
