@@ -207,7 +207,7 @@ class Broker:
 
     Subclass it, define `enqueue` and `dequeue`, and with receipts `acknowledge`. A driver's exception
     never leaves a broker: it raises `BrokerUnavailable`, and then nothing was done or it is safe to
-    do again.
+    do again; or, where a package can never be sent, for its size say, `TaskRefused`.
     """
 
     receipts: ClassVar[bool] = False
@@ -233,7 +233,11 @@ class Broker:
         raise NotImplementedError(f"{type(self).__name__} must define enqueue(task)")
 
     def enqueue_many(self, tasks: Sequence[str]) -> list[str | None]:
-        """Send packages in order, in as few round trips as there can be."""
+        """Send packages in order, in as few round trips as there can be.
+
+        After a `TaskRefused` the cluster sends them one by one, to learn which is to blame: a broker
+        that can raises it before it sends anything.
+        """
         return [self.enqueue(task) for task in tasks]
 
     def dequeue(self, limit: int = 1) -> Sequence[tuple[str | None, str | bytes]]:

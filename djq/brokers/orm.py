@@ -28,6 +28,7 @@ from django.utils import timezone
 
 from djq.brokers.orm_claim import Claim, Wish, claim_for
 from djq.brokers.orm_clock import ServerClock
+from djq.brokers.orm_portions import ROWS_MAX, portions
 from djq.brokers.orm_rows import Held, all_rows, delete_rows, queue_table
 from djq.exceptions import BrokerUnavailable, ConfigError
 from djq.ports import Broker, Clock, Received
@@ -41,10 +42,6 @@ if TYPE_CHECKING:
 __all__ = ["OrmBroker", "ServerClock"]
 
 KEY_CHARACTERS_MAX = 100
-ROWS_MAX = 300
-"""Most rows in one statement: old versions of SQLite take 999 parameters."""
-CHARACTERS_MAX = 4_000_000
-"""Most characters in one INSERT of several rows: MariaDB takes 16 MiB in one statement by default."""
 TRIES_MAX = 3
 """How often a statement is tried that a deadlock undid, or that waited in vain for SQLite's lock."""
 
@@ -96,9 +93,12 @@ class OrmBroker(Broker):
         return self.enqueue_many([task])[0]
 
     def enqueue_many(self, tasks: Sequence[str]) -> list[str | None]:
-        """Send packages in order, all or none: one statement for hundreds of small ones."""
-        portions = list(_portions(tasks))
-        return self._serve(lambda: self._insert_all(portions)) if portions else []
+        """Send packages in order, all or none: one statement for hundreds of small ones.
+
+        Raises:
+            TaskRefused: One is larger than the server takes in a statement; nothing was sent.
+        """
+        return self._serve(lambda: self._insert_all(tasks)) if tasks else []
 
     def dequeue(self, limit: int = 1) -> list[Received]:
         def take() -> list[Received]:
@@ -210,12 +210,13 @@ class OrmBroker(Broker):
         if portions:
             self._serve(change_all)
 
-    def _insert_all(self, portions: Sequence[Sequence[str]]) -> list[str | None]:
+    def _insert_all(self, tasks: Sequence[str]) -> list[str | None]:
+        parted = portions(self._connection, self.list_key, tasks)
         now = self._column_value(self._clock.now())
-        if len(portions) == 1:
-            return self._insert(portions[0], now)
+        if len(parted) == 1:
+            return self._insert(parted[0], now)
         with transaction.atomic(using=self._alias):
-            return [id for portion in portions for id in self._insert(portion, now)]
+            return [id for portion in parted for id in self._insert(portion, now)]
 
     def _insert(self, tasks: Sequence[str], now: datetime) -> list[str | None]:
         # By hand, since Django would wrap it in a transaction: two more round trips.
@@ -297,17 +298,3 @@ def _is_conflict(error: BaseException | None) -> bool:
         return True
     # MariaDB: a deadlock, or too long a wait for a lock.
     return error is not None and error.args[:1] in {(1205,), (1213,)}
-
-
-def _portions(tasks: Sequence[str]) -> Iterator[list[str]]:
-    """Part packages into statements: few enough rows, and not too much text."""
-    portion: list[str] = []
-    characters = 0
-    for task in tasks:
-        if portion and (len(portion) == ROWS_MAX or characters + len(task) > CHARACTERS_MAX):
-            yield portion
-            portion, characters = [], 0
-        portion.append(task)
-        characters += len(task)
-    if portion:
-        yield portion

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 
 from djq.brokers.orm import OrmBroker, ServerClock
 from djq.brokers.orm_claim import claim_by_update_returning, claim_for, claim_row_by_row
-from djq.exceptions import BrokerUnavailable, ConfigError
+from djq.exceptions import BrokerUnavailable, ConfigError, TaskRefused
 from djq.models import OrmQ
 from djq_testing.clock import ManualClock
 
@@ -80,8 +80,56 @@ def test_large_packages_are_sent_in_statements_of_their_own(live_database):
     with queries(live_database) as asked:
         broker.enqueue_many(large)
 
-    assert asked == ["BEGIN", "INSERT", "INSERT", "COMMIT"]
+    # MariaDB is asked what it takes.
+    measure = ["SELECT"] if connections[live_database].vendor == "mysql" else []
+    assert asked == [*measure, "BEGIN", "INSERT", "INSERT", "COMMIT"]
     assert [package for _, package in broker.dequeue(5)] == large
+
+
+@pytest.fixture
+def mariadb(server_database):
+    if connections[server_database].vendor != "mysql":
+        pytest.skip("PostgreSQL takes a gigabyte")
+    return server_database
+
+
+@pytest.fixture
+def most(mariadb):
+    """The longest statement that MariaDB takes, in bytes."""
+    with connections[mariadb].cursor() as cursor:
+        cursor.execute("SELECT @@max_allowed_packet")
+        return cursor.fetchone()[0]
+
+
+@pytest.mark.parametrize("letter", ["x", "'", "é"])
+def test_package_that_mariadb_would_hang_up_on_is_refused(mariadb, most, letter):
+    broker = make_broker(mariadb)
+    written = len(letter.encode()) * (1 if letter in "xé" else 2)
+    fits = letter * ((most - 1_000) // written)
+
+    broker.enqueue(fits)
+    with pytest.raises(TaskRefused, match=rf"'{mariadb}' takes {most:,} .* max_allowed_packet"):
+        broker.enqueue_many(["small", letter * (most // written)])
+
+    assert [package for _, package in broker.dequeue(5)] == [fits]
+
+
+def test_refusal_for_size_leaves_the_callers_transaction_usable(mariadb, most):
+    broker = make_broker(mariadb)
+
+    with transaction.atomic(using=mariadb):
+        with pytest.raises(TaskRefused):
+            broker.enqueue("x" * most)
+        broker.enqueue("small")
+
+    assert [package for _, package in broker.dequeue(5)] == ["small"]
+
+
+def test_small_packages_are_not_measured(mariadb):
+    with queries(mariadb) as asked:
+        make_broker(mariadb).enqueue_many(["x" * 3_000] * 300)
+
+    assert asked == ["INSERT"]
 
 
 @pytest.mark.parametrize("limit", [1, 100])
