@@ -79,6 +79,12 @@ class Worker:
         """The tasks that can be running: no more than its capacity."""
         return islice(self.held.values(), self.capacity)
 
+    @property
+    def is_at_work(self) -> bool:
+        """It runs as many tasks as it can, so it has heard of all that it was given before."""
+        running = [entry for entry in self.oldest() if entry.state is TaskState.RUNNING]
+        return len(running) == self.capacity
+
     def is_long(self, now: float) -> bool:
         """One of its present tasks has been there for long."""
         return any(now >= entry.started + LONG_SECONDS for entry in self.oldest())
@@ -173,11 +179,17 @@ class Book:
         return given
 
     def assign_ahead(self, now: float) -> list[tuple[ChildId, list[Entry]]]:
-        """Give busy workers something to go on with, while all that they do is short."""
+        """Give busy workers something to go on with, while all that they do is short.
+
+        Only to those that have begun what they were given before: what lies on offer goes another
+        way than an order, and might be taken first.
+        """
         ahead = self.pace.worker_ahead
         if not ahead or not self.queue or self.is_full:
             return []
-        workers = [w for w in self._open_workers() if not w.cleared and not w.is_long(now)]
+        workers = [
+            w for w in self._open_workers() if w.is_at_work and not w.cleared and not w.is_long(now)
+        ]
         share = -(-len(self.queue) // max(len(workers), 1))
         given = []
         for worker in workers:

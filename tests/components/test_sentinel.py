@@ -457,6 +457,8 @@ def test_what_there_is_no_room_for_stays_in_the_queue():
     bench.box._links[worker()].room = 1
     bench.step()
     bench.deliver(2, 3, 4)
+    bench.say(worker(), Started(2))
+    bench.step()
 
     assert offered(bench, worker()) == [3]
     assert [entry.ticket for entry in bench.box.book.queue] == [4]

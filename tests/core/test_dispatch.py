@@ -65,6 +65,23 @@ def shares(book, now=0.0):
     return given
 
 
+def begin(book, now=0.0):
+    """Every worker begins what it was given first."""
+    for held in list(book.workers.values()):
+        for entry in held.oldest():
+            if entry.state is TaskState.HELD:
+                book.started(held.child, entry.ticket, now)
+
+
+def shares_of_the_busy(book):
+    """What is handed out to workers with nothing to do, and then, when they have begun it, ahead."""
+    given = shares(book)
+    begin(book)
+    for child, tickets in shares(book).items():
+        given[child] = given.get(child, []) + tickets
+    return given
+
+
 def queued(book):
     return [entry.ticket for entry in book.queue]
 
@@ -131,7 +148,10 @@ def test_short_tasks_lie_ahead_at_the_workers_in_equal_shares():
     book.pace.observe(0.001)
     arrived(book, 20)
 
-    assert shares(book) == {FIRST: [1, 3, 4, 5, 6, 7], SECOND: [2, 8, 9, 10, 11, 12]}
+    assert shares_of_the_busy(book) == {
+        FIRST: [1, 3, 4, 5, 6, 7],
+        SECOND: [2, 8, 9, 10, 11, 12],
+    }
 
 
 def test_few_short_tasks_are_shared_out_and_not_heaped_up():
@@ -139,17 +159,28 @@ def test_few_short_tasks_are_shared_out_and_not_heaped_up():
     book.pace.observe(0.001)
     arrived(book, 4)
 
-    assert shares(book) == {FIRST: [1, 3], SECOND: [2, 4]}
+    assert shares_of_the_busy(book) == {FIRST: [1, 3], SECOND: [2, 4]}
+
+
+def test_nothing_lies_ahead_of_a_worker_that_has_not_begun():
+    """An offer goes another way than an order: it might be taken first, and run out of turn."""
+    book = book_of()
+    book.pace.observe(0.001)
+    arrived(book, 4)
+
+    assert shares(book) == {FIRST: [1]}
+    assert shares(book) == {}
 
 
 def test_a_worker_gets_more_ahead_only_when_half_of_it_is_gone():
     book = book_of()
     book.pace.observe(0.001)
     arrived(book, 20)
-    hand_out(book)
+    shares_of_the_busy(book)
     handed = []
     for ticket in range(1, 5):
-        run(book, FIRST, ticket, attrs.evolve(LONG, seconds=0.001))
+        book.returned(FIRST, ticket, attrs.evolve(LONG, seconds=0.001))
+        begin(book)
         handed.append(sum(map(len, shares(book).values())))
 
     assert handed == [0, 0, 3, 0]
@@ -193,7 +224,7 @@ def test_tasks_that_lie_ahead_are_part_of_the_budget():
     book.pace.observe(0.0001)
     arrived(book, 9)
 
-    assert shares(book) == {FIRST: [1, 2, 3]}
+    assert shares_of_the_busy(book) == {FIRST: [1, 2, 3]}
 
 
 def test_a_worker_that_is_closed_is_not_named_as_exhausted_again():
@@ -248,8 +279,7 @@ def test_what_a_dead_worker_had_not_started_goes_back_to_the_front_in_order():
     book = book_of()
     book.pace.observe(0.001)
     arrived(book, 9)
-    hand_out(book)
-    book.started(FIRST, 1, 0.0)
+    shares_of_the_busy(book)
     before = queued(book)
     ran = book.died(FIRST, -9, 1.0, NOON)
 
@@ -573,8 +603,9 @@ def ahead_of_a_task_that_began(now=0.0):
     book = arrived(book_of(), 4)
     hand_out(book)
     run(book, FIRST, 1, SHORT)
-    assert shares(book) == {FIRST: [2, 3, 4]}
-    book.started(FIRST, 2, now)
+    assert shares(book, now) == {FIRST: [2]}
+    begin(book, now)
+    assert shares(book, now) == {FIRST: [3, 4]}
     return book
 
 
@@ -588,13 +619,11 @@ def test_a_worker_is_stuck_when_its_task_has_become_long():
     assert book.next_stuck() is None
 
 
-def test_a_worker_that_does_not_begin_is_stuck_too():
-    book = arrived(book_of(), 3)
-    hand_out(book)
-    run(book, FIRST, 1, SHORT)
-    hand_out(book, now=1.0)
+def test_a_worker_that_does_not_go_on_is_stuck_too():
+    book = ahead_of_a_task_that_began(now=5.0)
+    book.returned(FIRST, 2, SHORT)
 
-    assert book.stuck(1.0 + LONG_SECONDS) == [FIRST]
+    assert book.stuck(5.0 + LONG_SECONDS) == [FIRST]
 
 
 def test_a_worker_with_nothing_behind_its_task_is_not_stuck():
@@ -630,9 +659,9 @@ def test_what_is_taken_back_is_part_of_the_budget_again():
     book = arrived(book_of(budget=3), 4)
     hand_out(book)
     run(book, FIRST, 1, SHORT)
-    hand_out(book)
+    shares_of_the_busy(book)
     book.take_back(FIRST, [3])
-    run(book, FIRST, 2, SHORT)
+    book.returned(FIRST, 2, SHORT)
 
     assert shares(book) == {FIRST: [3]}
     assert book.exhausted() == [FIRST]
@@ -642,8 +671,7 @@ def test_a_task_that_began_while_its_worker_was_killed_for_another_is_no_failure
     book = arrived(book_of(timeout=0.3), 3)
     hand_out(book)
     run(book, FIRST, 1, SHORT)
-    hand_out(book)
-    book.started(FIRST, 2, 0.0)
+    shares_of_the_busy(book)
     book.overdue(0.3)
     book.returned(FIRST, 2, LONG)
     book.started(FIRST, 3, 0.3)

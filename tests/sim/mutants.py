@@ -302,13 +302,13 @@ class NeverSendsTheRetiredAway(Sentinel):
 
 
 class StopsWithAFullQueue(Sentinel):
-    def _facts(self, now: float):
-        return attrs.evolve(super()._facts(now), queued=0)
+    def _look_round(self, now: float):
+        return attrs.evolve(super()._look_round(now), queued=0)
 
 
 class StopsWithoutSaving(Sentinel):
-    def _facts(self, now: float):
-        return attrs.evolve(super()._facts(now), unsaved=0, monitors=0)
+    def _look_round(self, now: float):
+        return attrs.evolve(super()._look_round(now), unsaved=0, monitors=0)
 
 
 class SaysThatAllWentWell(Command):
