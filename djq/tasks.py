@@ -16,6 +16,7 @@ from django.db import transaction
 
 from djq import assembly, inline
 from djq.brokers import get_broker
+from djq.components.sealing import seal_for
 from djq.conf import get_config
 from djq.core.call import dump_call, func_path
 from djq.core.codec import pack
@@ -80,13 +81,7 @@ def async_task(func: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) -> 
         inline.run(frame)
         return message.id
     broker: Broker = get_broker() if options.broker is None else options.broker
-    package = assembly.make_codec(config, broker.list_key).seal(frame)
-    if broker.max_payload is not None and len(package) > broker.max_payload:
-        raise TaskRefused(
-            f"the task has {len(package):,} characters, more than the {broker.max_payload:,} that "
-            f"the broker ({type(broker).__name__}) takes; pass a reference to the data instead "
-            "(a primary key, a file name)"
-        )
+    package = seal_for(broker, assembly.make_codec(config, broker.list_key), frame)
     if config.on_commit if options.on_commit is None else options.on_commit:
         _send_on_commit(broker, package)
     else:

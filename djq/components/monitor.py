@@ -5,7 +5,9 @@ stage that fails is tried again after a pause, without repeating the stages befo
 broker lives in the store's own database, all of it is one transaction instead.
 
 An outcome that the store can never keep as it is (a value too large for its column, say) is found
-by halving the batch, and a failure that says so is kept in its place.
+by halving the batch, and a failure that says so is kept in its place. What the broker can never take
+(a package too large for it) stops nobody either: a hook is told of and left out, and a task that
+cannot be handed back is a failure that says so.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from collections.abc import Callable, Sequence
 import attrs
 
 from djq.components.backoff import Backoff
+from djq.components.sealing import seal_for
 from djq.core.call import load_value
 from djq.core.codec import Codec, pack, unpack
 from djq.core.composition import followers
@@ -49,6 +52,10 @@ class Batch:
     finished: list[Finished]
     stage: int = 0
     """How many stages are done: save, follow, settle with the broker."""
+    unfollowed: list[HookFailed] = attrs.Factory(list)
+    """Hooks that can never be sent."""
+    returned: list[Settled] = attrs.Factory(list)
+    """What could not be handed back: failures that are to be kept after this batch."""
 
 
 class Monitor:
@@ -73,7 +80,8 @@ class Monitor:
         self._label = label
         self._pid = pid
         self._one_unit = store.alias is not None and broker.database == store.alias
-        self._backoff = Backoff("result store", around)
+        self._store_pauses = Backoff("result store", around)
+        self._broker_pauses = Backoff("broker", around)
         self._renewals = Backoff("broker (renewing leases)", around)
         self._pending: deque[Settled] = deque()
         self._batch: Batch | None = None
@@ -89,7 +97,7 @@ class Monitor:
             self._greeted = True
             self._link.send(Ready(self._pid))
         self._hear()
-        pause = self._backoff.seconds_left()
+        pause = self._pause()
         if pause > 0 and not self._link.ended:
             return Wait(pause)
         if self._batch is None and self._pending:
@@ -99,11 +107,14 @@ class Monitor:
                 self._batch = None
                 return Wait(0.0)
             if not self._link.ended:
-                return Wait(self._backoff.seconds_left())
+                return Wait(self._pause())
         if self._stopping or self._link.ended:
             self._around.observer.notify(ChildStopped(Role.MONITOR, self._label))
             return None
         return Wait(None)
+
+    def _pause(self) -> float:
+        return max(self._store_pauses.seconds_left(), self._broker_pauses.seconds_left())
 
     def _hear(self) -> None:
         for message in self._link.receive():
@@ -173,17 +184,26 @@ class Monitor:
                 for stage in stages[batch.stage :]:
                     stage(batch)
                     batch.stage += 1
-        except (StoreUnavailable, BrokerUnavailable) as error:
-            self._backoff.failed(error)
+        except StoreUnavailable as error:
+            self._store_pauses.failed(error)
+            return False
+        except BrokerUnavailable as error:
+            # The store was asked first.
+            self._store_pauses.answered()
+            self._broker_pauses.failed(error)
             return False
         except StoreRefused as error:
             self._part(batch, error)
             return True
-        self._backoff.answered()
+        self._store_pauses.answered()
+        self._broker_pauses.answered()
         self._batch_max = min(self._batch_max * 2, BATCH_MAX)
         self._refusals = 0
-        self._link.send(Kept(tuple(item.ticket for item in batch.items)))
-        self._tell(batch)
+        self._pending.extendleft(reversed(batch.returned))
+        returned = {item.ticket for item in batch.returned}
+        done = [item for item in batch.items if item.ticket not in returned]
+        self._link.send(Kept(tuple(item.ticket for item in done)))
+        self._tell(done, batch)
         return True
 
     def _save(self, batch: Batch) -> None:
@@ -194,19 +214,13 @@ class Monitor:
             self._store.save(tasks)
 
     def _follow(self, batch: Batch) -> None:
-        packages = []
-        for finished in batch.finished:
-            for message in followers(finished):
-                try:
-                    packages.append(self._codec.seal(pack(message)))
-                except TaskRefused as error:
-                    self._around.observer.notify(
-                        HookFailed(
-                            finished.message.id, finished.message.name, message.func, str(error), ""
-                        )
-                    )
-        if packages:
-            self._broker.enqueue_many(packages)
+        hooks = [(one.message, hook) for one in batch.finished for hook in followers(one)]
+        refused = self._send([pack(hook) for _, hook in hooks])
+        batch.unfollowed = [
+            HookFailed(task.id, task.name, hook.func, refused[place], "")
+            for place, (task, hook) in enumerate(hooks)
+            if place in refused
+        ]
 
     def _settle(self, batch: Batch) -> None:
         done: list[str] = []
@@ -224,8 +238,32 @@ class Monitor:
         if back and self._broker.receipts:
             self._release(back)
         elif back:
-            frames = [item.delivery.frame for item, _ in back]
-            self._broker.enqueue_many([self._codec.seal(frame) for frame in frames])
+            refused = self._send([item.delivery.frame for item, _ in back])
+            batch.returned = [
+                self._failed(item, f"TaskRefused: it could not be handed back: {refused[place]}")
+                for place, (item, _) in enumerate(back)
+                if place in refused
+            ]
+
+    def _send(self, frames: Sequence[bytes]) -> dict[int, str]:
+        """Enqueue tasks, in order; gives the places of those that can never be sent, and why."""
+        refused: dict[int, str] = {}
+        packages: dict[int, str] = {}
+        for place, frame in enumerate(frames):
+            try:
+                packages[place] = seal_for(self._broker, self._codec, frame)
+            except TaskRefused as error:
+                refused[place] = str(error)
+        try:
+            if packages:
+                self._broker.enqueue_many(list(packages.values()))
+        except TaskRefused:
+            for place, package in packages.items():
+                try:
+                    self._broker.enqueue(package)
+                except TaskRefused as error:
+                    refused[place] = str(error)
+        return refused
 
     def _release(self, back: Sequence[tuple[Settled, str | None]]) -> None:
         for verdict, begun in ((Verdict.HAND_BACK, True), (Verdict.HAND_BACK_UNBEGUN, False)):
@@ -244,25 +282,32 @@ class Monitor:
         message = batch.finished[0].message
         self._around.observer.notify(TaskUnsaved(message.id, message.name, str(error)))
         line = f"StoreRefused: the outcome could not be saved: {error}"
-        outcome = failure(line, self._around.clock.now())
-        item = attrs.evolve(batch.items[0], outcome=outcome)
+        item = self._failed(batch.items[0], line)
         if self._refusals > 1:
             # Not the value, then: the call itself. What is left names the task and says what happened.
             bare = attrs.evolve(message, body=b"", group=None, hook=None)
             item = attrs.evolve(item, delivery=attrs.evolve(item.delivery, frame=pack(bare)))
         self._pending.appendleft(item)
 
-    def _tell(self, batch: Batch) -> None:
+    def _failed(self, item: Settled, line: str) -> Settled:
+        """The delivery as a failure that is to be kept."""
+        outcome = failure(line, self._around.clock.now())
+        verdict = Verdict.SAVE if item.verdict.hands_back else item.verdict
+        return attrs.evolve(item, verdict=verdict, outcome=outcome)
+
+    def _tell(self, done: Sequence[Settled], batch: Batch) -> None:
         notify = self._around.observer.notify
-        quiet = len(batch.items) > NAMED_SUCCESSES_MAX
+        quiet = len(done) > NAMED_SUCCESSES_MAX
         if quiet:
-            notify(BatchSaved(len(batch.items)))
-        for item in batch.items:
+            notify(BatchSaved(len(done)))
+        for item in done:
             if item.verdict.hands_back:
                 delivery = item.delivery
                 notify(TaskHandedBack(delivery.task_id, delivery.name, delivery.func))
         for finished in batch.finished:
             self._tell_one(finished, quiet=quiet)
+        for unfollowed in batch.unfollowed:
+            notify(unfollowed)
 
     def _tell_one(self, finished: Finished, *, quiet: bool) -> None:
         message, outcome = finished.message, finished.outcome

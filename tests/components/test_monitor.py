@@ -24,7 +24,7 @@ from djq.core.events import (
 from djq.core.lifecycle import Role
 from djq.core.message import Finished, Kind
 from djq.core.protocol import Keep, Kept, Ready, Renew, Renewed, Stop, StopLevel, Verdict
-from djq.exceptions import BrokerUnavailable, StoreRefused, StoreUnavailable
+from djq.exceptions import BrokerUnavailable, StoreRefused, StoreUnavailable, TaskRefused
 from djq.ports import Broker, Wait
 from tests.components import parts
 
@@ -51,6 +51,8 @@ class RecordingBroker(Broker):
         super().__init__()
         self.journal = journal
         self.away = set()
+        self.refuses = set()
+        """Names of the tasks that it can never take."""
         self.renewals = {}
 
     def note(self, verb, value):
@@ -59,8 +61,15 @@ class RecordingBroker(Broker):
         self.journal.append((verb, value))
 
     def enqueue_many(self, tasks):
-        self.note("enqueue", [unpack(parts.codec().open(task)) for task in tasks])
+        messages = [unpack(parts.codec().open(task)) for task in tasks]
+        for message in messages:
+            if message.name in self.refuses:
+                raise TaskRefused(f"{message.name} is too large for this queue")
+        self.note("enqueue", messages)
         return [None for _ in tasks]
+
+    def enqueue(self, task):
+        return self.enqueue_many([task])[0]
 
     def acknowledge_many(self, ids):
         self.note("acknowledge", list(ids))
@@ -234,6 +243,47 @@ def test_a_hook_that_is_too_large_to_send_is_told_and_stops_nothing(bench):
     assert bench.kept_tickets == [1]
 
 
+def hook_of(item):
+    (hook,) = followers(Finished(unpack(item.delivery.frame), item.outcome, item.delivery.attempt))
+    return hook
+
+
+def test_a_hook_that_is_too_large_for_the_broker_is_told_and_the_others_are_sent(bench):
+    bench.broker.max_payload = 3_000
+    large = attrs.evolve(parts.SUCCESS, value=b"x" * 3_000)
+    items = [parts.settled(n, hook=HOOK, outcome=o) for n, o in [(1, large), (2, parts.SUCCESS)]]
+    bench.keep(*items)
+    (event,) = bench.observer.of(HookFailed)
+
+    assert (event.name, event.hook) == ("task-1", HOOK)
+    assert "more than the 3,000 that the broker (RecordingBroker) takes" in event.error
+    assert bench.journal.of("enqueue") == [("enqueue", [hook_of(items[1])])]
+    assert bench.kept_tickets == [1, 2]
+
+
+@pytest.mark.parametrize("one_database", [False, True])
+def test_a_hook_that_the_broker_refuses_is_told_once_and_the_others_are_sent(one_database):
+    bench = Bench(one_database=one_database)
+    items = [parts.settled(number, hook=HOOK) for number in range(1, 4)]
+    hooks = [hook_of(item) for item in items]
+    bench.broker.refuses = {hooks[1].name}
+    bench.broker.away = {"acknowledge"}
+    bench.keep(*items)
+    bench.broker.away = set()
+    bench.settle()
+    sent = (
+        bench.journal
+        if not one_database
+        else bench.journal[bench.journal.verbs.index("roll back") :]
+    )
+
+    assert [(e.name, e.error) for e in bench.observer.of(HookFailed)] == [
+        ("task-2", f"{hooks[1].name} is too large for this queue")
+    ]
+    assert [each for verb, value in sent if verb == "enqueue" for each in value] == hooks[::2]
+    assert bench.kept_tickets == [1, 2, 3]
+
+
 # Handing back.
 
 
@@ -274,6 +324,33 @@ def test_what_is_handed_back_without_receipts_is_sent_as_it_came():
     assert bench.journal == [("enqueue", [parts.message(1)]), ("Kept", Kept((1,)))]
 
 
+@pytest.mark.parametrize("one_database", [False, True])
+@pytest.mark.parametrize("by", ["the broker", "its limit", "the setting"])
+def test_what_cannot_be_handed_back_is_kept_as_a_failure_that_says_so(by, one_database):
+    bench = Bench(receipts=False, one_database=one_database)
+    bench.broker.refuses = {"task-2"} if by == "the broker" else set()
+    bench.broker.max_payload = 1_000 if by == "its limit" else None
+    if by == "the setting":
+        bench.monitor._codec = parts.codec(max_payload=1_000)
+    unbegun = {"verdict": Verdict.HAND_BACK_UNBEGUN, "receipt": None}
+    args = ("x" * 1_000,)
+    items = [parts.settled(1, **unbegun), parts.settled(2, args=args, **unbegun)]
+    bench.keep(*items, parts.settled(3, receipt=None))
+    between = bench.kept_tickets
+    bench.settle()
+    outcomes = {finished.message.name: finished.outcome for finished in bench.store.kept}
+    line = pickle.loads(outcomes["task-2"].value)
+
+    assert between == [1, 3]
+    assert bench.kept_tickets == [1, 3, 2]
+    assert bench.journal.of("enqueue") == [("enqueue", [parts.message(1)])]
+    assert outcomes["task-3"].success
+    assert not outcomes["task-2"].success
+    assert line.startswith("TaskRefused: it could not be handed back: ")
+    assert [event.name for event in bench.observer.of(TaskHandedBack)] == ["task-1"]
+    assert ("task-2", line) in [(e.name, e.error) for e in bench.observer.of(TaskSaved)]
+
+
 # Services that do not answer.
 
 
@@ -304,6 +381,37 @@ def test_a_store_that_is_away_is_asked_after_growing_pauses_and_told_of_once(ben
     assert pauses == pytest.approx([0.1, 0.2, 0.4, 0.8])
     assert [type(event) for event in bench.observer.events] == [ServiceAway, ServiceBack, TaskSaved]
     assert bench.kept_tickets == [1]
+
+
+@pytest.mark.parametrize("one_database", [False, True])
+@pytest.mark.parametrize("broken", ["enqueue", "acknowledge", "release"])
+def test_a_broker_that_is_away_is_called_a_broker(one_database, broken):
+    bench = Bench(one_database=one_database)
+    bench.broker.away = {broken}
+    bench.keep(parts.settled(1, hook=HOOK), parts.settled(2, verdict=Verdict.HAND_BACK))
+    bench.broker.away = set()
+    bench.settle()
+
+    assert bench.observer.of(ServiceAway) == [ServiceAway("broker", f"no answer to {broken}")]
+    assert bench.observer.of(ServiceBack) == [ServiceBack("broker")]
+
+
+def test_a_store_that_is_back_is_told_of_while_the_broker_is_away(bench):
+    bench.store.away, bench.broker.away = True, {"acknowledge"}
+    bench.keep(parts.settled(1))
+    bench.store.away = False
+    for _ in range(4):
+        bench.clock.advance(bench.monitor.step().seconds)
+    bench.broker.away = set()
+    bench.settle()
+    told = [e for e in bench.observer.events if isinstance(e, (ServiceAway, ServiceBack))]
+
+    assert told == [
+        ServiceAway("result store", "no answer to save"),
+        ServiceBack("result store"),
+        ServiceAway("broker", "no answer to acknowledge"),
+        ServiceBack("broker"),
+    ]
 
 
 def test_what_comes_during_a_pause_waits_and_is_saved_after_it(bench):
