@@ -14,13 +14,19 @@ from djq.components.sentinel import Sentinel
 from djq.components.worker import Worker
 from djq.core.dispatch import Book, Entry
 from djq.core.lifecycle import CHILD_TRANSITIONS, ChildEvent, ChildState, Order, Role, move
-from djq.core.message import Finished, Outcome
+from djq.core.message import Outcome
 from djq.core.protocol import Verdict
 from djq.core.supervision import Child, Supervision
 from djq.exceptions import BadPackage, StoreUnavailable
-from djq.ports import Received, Wait
-from djq_testing.memory import MemoryBroker, MemoryStore
+from djq.ports import Wait
 from djq_testing.sim import Parts
+from tests.sim.server_mutants import (
+    CountsWhatWasNotBegun,
+    ForgetsTheCount,
+    KeepsTheLatest,
+    LosesFailures,
+    LosesWhatIsTaken,
+)
 
 # The monitor.
 
@@ -332,40 +338,6 @@ class MourningCommand(Command):
             super()._hire(now)
 
     _spent = False
-
-
-# The servers.
-
-
-class ForgetsTheCount(MemoryBroker):
-    def release(self, id: str, *, begun: bool = True) -> None:
-        super().release(id, begun=False)
-
-
-class CountsWhatWasNotBegun(MemoryBroker):
-    def release(self, id: str, *, begun: bool = True) -> None:
-        super().release(id)
-
-
-class LosesWhatIsTaken(MemoryBroker):
-    def dequeue(self, limit: int = 1) -> list[Received]:
-        received = super().dequeue(limit)
-        for receipt, _ in received:
-            if receipt is not None:
-                self.acknowledge(receipt)
-        return received
-
-
-class KeepsTheLatest(MemoryStore):
-    def save(self, batch: Sequence[Finished]) -> None:
-        for finished in batch:
-            self._tasks.pop(finished.message.id, None)
-        super().save(batch)
-
-
-class LosesFailures(MemoryStore):
-    def _is_kept(self, finished: Finished) -> bool:
-        return finished.outcome.success
 
 
 def _books(*kinds: type[Book]) -> dict[str, Parts]:

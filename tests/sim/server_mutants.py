@@ -1,0 +1,40 @@
+"""Deliberately broken servers: brokers and stores in memory that break a promise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from djq.core.message import Finished
+from djq.ports import Received
+from djq_testing.memory import MemoryBroker, MemoryStore
+
+
+class ForgetsTheCount(MemoryBroker):
+    def release(self, id: str, *, begun: bool = True) -> None:
+        super().release(id, begun=False)
+
+
+class CountsWhatWasNotBegun(MemoryBroker):
+    def release(self, id: str, *, begun: bool = True) -> None:
+        super().release(id)
+
+
+class LosesWhatIsTaken(MemoryBroker):
+    def dequeue(self, limit: int = 1) -> list[Received]:
+        received = super().dequeue(limit)
+        for receipt, _ in received:
+            if receipt is not None:
+                self.acknowledge(receipt)
+        return received
+
+
+class KeepsTheLatest(MemoryStore):
+    def save(self, batch: Sequence[Finished]) -> None:
+        for finished in batch:
+            self._tasks.pop(finished.message.id, None)
+        super().save(batch)
+
+
+class LosesFailures(MemoryStore):
+    def _is_kept(self, finished: Finished) -> bool:
+        return finished.outcome.success
