@@ -7,7 +7,7 @@ terms of the documented ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, ClassVar, Protocol, Self
@@ -180,6 +180,16 @@ class ResultStore(Protocol):
 
     def unit(self) -> AbstractContextManager[None]:
         """A transaction for saving and acknowledging together, where a broker shares the database."""
+        ...
+
+    def standing(self, ids: Sequence[str]) -> Mapping[str, Finished]:
+        """The successes that are kept of these tasks, by id: final, whatever came after them.
+
+        What a store does not keep of a task is not in it either: `seconds` is 0 then.
+
+        Raises:
+            StoreUnavailable: Try again later.
+        """
         ...
 
     def present(self, finished: Finished) -> object:

@@ -15,7 +15,7 @@ from uuid import UUID
 import attrs
 
 from djq.core.call import load_call, load_value
-from djq.core.message import Finished
+from djq.core.message import Finished, Outcome, TaskMessage
 from djq.exceptions import StoreRefused
 from djq.ports import Broker, Clock, Received
 
@@ -192,6 +192,11 @@ class MemoryStore:
         """Nothing to undo: what is saved here stays saved."""
         return nullcontext()
 
+    def standing(self, ids: Sequence[str]) -> dict[str, Finished]:
+        """The successes that are kept of these tasks."""
+        kept = [self._tasks[id] for id in ids if id in self._tasks and self._tasks[id].success]
+        return {task.id: _finished(task) for task in kept}
+
     def present(self, finished: Finished) -> MemoryTask:
         """The task object that a hook is called with."""
         message, outcome = finished.message, finished.outcome
@@ -225,6 +230,22 @@ class MemoryStore:
         successes = [task for task in self.tasks if task.success]
         for task in successes[self._save_limit :]:
             del self._tasks[task.id]
+
+
+def _finished(task: MemoryTask) -> Finished:
+    message = TaskMessage(
+        id=task.id,
+        name=task.name,
+        func=task.func,
+        enqueued_at=task.started,
+        body=task.body,
+        group=task.group,
+        hook=task.hook,
+        save=True,
+    )
+    assert task.value is not None, "every outcome has a value"
+    outcome = Outcome(task.success, task.value, task.traceback, task.stopped, seconds=0.0)
+    return Finished(message, outcome, task.attempts)
 
 
 def _plain(text: str) -> str:

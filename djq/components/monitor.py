@@ -31,7 +31,7 @@ from djq.core.events import (
     TaskUnsaved,
 )
 from djq.core.lifecycle import Role
-from djq.core.message import Finished, Kind
+from djq.core.message import Finished, Kind, TaskMessage
 from djq.core.protocol import Keep, Kept, Ready, Renew, Renewed, Settled, Stop, Verdict
 from djq.core.settlement import failure
 from djq.exceptions import BrokerUnavailable, StoreRefused, StoreUnavailable, TaskRefused
@@ -214,12 +214,34 @@ class Monitor:
             self._store.save(tasks)
 
     def _follow(self, batch: Batch) -> None:
-        hooks = [(one.message, hook) for one in batch.finished for hook in followers(one)]
-        refused = self._send([pack(hook) for _, hook in hooks])
+        hooks: dict[str, tuple[TaskMessage, TaskMessage]] = {}
+        for one in self._standing(batch):
+            for hook in followers(one):
+                # Of one task twice in a batch, the first success and the last failure count.
+                if hook.id not in hooks or not one.outcome.success:
+                    hooks[hook.id] = (one.message, hook)
+        refused = self._send([pack(hook) for _, hook in hooks.values()])
         batch.unfollowed = [
             HookFailed(task.id, task.name, hook.func, refused[place], "")
-            for place, (task, hook) in enumerate(hooks)
+            for place, (task, hook) in enumerate(hooks.values())
             if place in refused
+        ]
+
+    def _standing(self, batch: Batch) -> list[Finished]:
+        """What hooks are called with: a failure gives way to the success that the store keeps.
+
+        A monitor may have died between a success and its hook. Whatever then becomes of the task
+        when it is delivered again, its record is the success, and its hook is still to be called.
+        """
+        failures = [
+            one.message.id
+            for one in batch.finished
+            if not one.outcome.success and one.message.hook is not None
+        ]
+        standing = self._store.standing(failures) if failures else {}
+        return [
+            one if one.outcome.success else standing.get(one.message.id, one)
+            for one in batch.finished
         ]
 
     def _settle(self, batch: Batch) -> None:

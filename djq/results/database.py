@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -25,7 +25,8 @@ from django.db.transaction import TransactionManagementError
 from django.db.utils import Error
 from django.utils import timezone
 
-from djq.core.message import Finished
+from djq.core.call import dump_value
+from djq.core.message import Finished, Outcome, TaskMessage
 from djq.exceptions import StoreRefused, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -107,6 +108,18 @@ class DatabaseStore:
             task._state.db = self._alias  # noqa: SLF001
         return task
 
+    def standing(self, ids: Sequence[str]) -> dict[str, Finished]:
+        """The successes that are kept of these tasks; one query for hundreds."""
+        model: type[Task] = apps.get_model("djq", "Task")
+        tasks = model.objects.using(self._alias).filter(success=True)
+        wanted = sorted({id for id in ids if _plain(id) == id})
+        with self._guard():
+            return {
+                task.id: self._finished(task)
+                for start in range(0, len(wanted), ROWS_MAX)
+                for task in tasks.filter(id__in=wanted[start : start + ROWS_MAX])
+            }
+
     def find(self, task_id_or_name: str | UUID) -> Task | None:
         """The task with this id, otherwise the newest with this name; one query."""
         model: type[Task] = apps.get_model("djq", "Task")
@@ -147,6 +160,28 @@ class DatabaseStore:
             "traceback": _plain(outcome.traceback),
             "attempts": finished.attempt,
         }
+
+    def _finished(self, task: Task) -> Finished:
+        """A row as what it was made from, as far as the row tells."""
+        message = TaskMessage(
+            id=task.id,
+            name=task.name,
+            func=task.func,
+            enqueued_at=self._universal(task.started),
+            body=bytes(task.body),
+            group=task.group,
+            hook=task.hook,
+            save=True,
+        )
+        value = dump_value(None) if task.value is None else bytes(task.value)
+        stopped_at = self._universal(task.stopped)
+        outcome = Outcome(task.success, value, task.traceback, stopped_at, seconds=0.0)
+        return Finished(message, outcome, task.attempts)
+
+    def _universal(self, moment: datetime) -> datetime:
+        if timezone.is_naive(moment):
+            moment = timezone.make_aware(moment, timezone.get_default_timezone())
+        return moment.astimezone(UTC)
 
     def _local(self, moment: datetime) -> datetime:
         # Without USE_TZ Django keeps times naive, in the time zone of the project.

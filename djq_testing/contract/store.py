@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
+import attrs
 import pytest
 
 from djq.core.call import dump_call, dump_value
@@ -21,6 +22,11 @@ from djq.exceptions import StoreRefused
 from djq.ports import ResultStore
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+TASK_ATTRIBUTES = (
+    *("id", "name", "func", "hook", "group", "args", "kwargs", "result"),
+    *("started", "stopped", "success", "traceback", "attempts"),
+)
+"""What a hook finds on the task that it is called with."""
 
 
 class SearchableStore(ResultStore, Protocol):
@@ -265,16 +271,62 @@ class ResultStoreContract:
 
         assert self.kept(store, range(4)) == []
 
+    def test_success_stands_whatever_came_later(self, store: SearchableStore) -> None:
+        first = finished(
+            7, result=[1], group="g", hook="app.hook", traceback="t", attempt=2, minute=0.5
+        )
+        store.save([first])
+        store.save([finished(7, success=False, result="no", minute=1, attempt=3)])
+
+        standing = store.standing([task_id(7)])
+
+        assert standing == {
+            task_id(7): Finished(
+                attrs.evolve(first.message, save=True),
+                attrs.evolve(first.outcome, seconds=standing[task_id(7)].outcome.seconds),
+                2,
+            )
+        }
+
+    def test_hook_gets_the_standing_success_as_it_would_be_found(
+        self, store: SearchableStore
+    ) -> None:
+        store.save([finished(7, name="n" * 150, result=[1], group="g", hook="app.hook")])
+
+        given, found = (
+            store.present(store.standing([task_id(7)])[task_id(7)]),
+            store.find(task_id(7)),
+        )
+
+        for name in TASK_ATTRIBUTES:
+            assert getattr(given, name) == getattr(found, name), name
+
+    def test_only_successes_that_are_kept_stand(self, make_store: MakeStore) -> None:
+        make_store(-1).save([finished(1), finished(2, save=True)])
+        make_store(1).save([finished(number, minute=number) for number in (3, 4)])
+        make_store(1).save([finished(5, success=False), finished(6, save=False)])
+
+        standing = make_store(0).standing([*map(task_id, range(9)), "", "a\0b", "x" * 500])
+
+        assert set(standing) == {task_id(4)}
+
+    def test_successes_of_thousands_are_found(self, store: SearchableStore) -> None:
+        store.save([finished(number, success=number % 2 == 0) for number in range(1_200)])
+
+        standing = store.standing([task_id(number) for number in range(1_300)])
+
+        assert set(standing) == {task_id(number) for number in range(0, 1_200, 2)}
+
+    def test_nothing_stands_of_nothing(self, store: SearchableStore) -> None:
+        assert dict(store.standing([])) == {}
+
     def test_hook_gets_the_task_as_it_would_be_found(self, store: SearchableStore) -> None:
         outcome = finished(7, result=[1], group="g", traceback="t", attempt=2)
         store.save([outcome])
 
         given, found = store.present(outcome), store.find(task_id(7))
 
-        names = (
-            "id name func hook group args kwargs result started stopped success traceback attempts"
-        )
-        for name in names.split():
+        for name in TASK_ATTRIBUTES:
             assert getattr(given, name) == getattr(found, name), name
 
     def test_hook_gets_tasks_that_are_not_kept(self, make_store: MakeStore) -> None:

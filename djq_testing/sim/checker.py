@@ -62,8 +62,6 @@ class Checker:
         self.runs: defaultdict[str, list[RunRecord]] = defaultdict(list)
         self.performed: Counter[str] = Counter()
         self.followed: Counter[str] = Counter()
-        self.unfollowed: list[str] = []
-        """Tasks whose hook was called with an outcome that is not the one kept."""
         self.saves: Counter[tuple[str, bool]] = Counter()
         self.deaths: Counter[str] = Counter()
         """Workers that died under a task, by its id."""
@@ -257,12 +255,7 @@ class Checker:
 
     def _check_hook(self, spec: TaskSpec, record: MemoryTask) -> None:
         id = derived_id(spec.id, "hook:success" if record.success else "hook:failure")
-        other = derived_id(spec.id, "hook:failure" if record.success else "hook:success")
         runs, scene = len(self.runs[id]), self._world.scene
-        went_there = self.runs[other] or self._world.queue.attempts[other] >= scene.max_attempts
-        if not runs and went_there and self.is_disturbed:
-            self.unfollowed.append(self._say(spec.id))
-            return
         excused = self._world.queue.attempts[id] >= scene.max_attempts and self._world.chaos.hits
         if not runs and not excused:
             raise Violation(f"I8: the hook of {self._say(spec.id)} was never called")

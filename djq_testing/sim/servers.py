@@ -216,6 +216,11 @@ class SimStore:
         self._world.checker.saved(batch, before)
         self._world.chaos.store("after")
 
+    def standing(self, ids: Sequence[str]) -> dict[str, Finished]:
+        """The successes that are kept of these tasks."""
+        self._world.chaos.store("before")
+        return self._store.standing(ids)
+
     @contextmanager
     def unit(self) -> Iterator[None]:
         """A transaction over store and queue: whatever goes wrong in it, it was not."""

@@ -37,8 +37,6 @@ class Run:
     """Simulated time that passed."""
     failure: str | None
     """The invariant that did not hold. None: all did."""
-    unfollowed: list[str]
-    """Tasks whose hook was called, but with an outcome that is not the one kept."""
     trace: list[str] = attrs.field(repr=False)
     """What happened."""
 
@@ -77,7 +75,6 @@ def simulate(seed: int, parts: Parts | None = None, *, traced: bool = True) -> R
         hits=dict(world.chaos.hits),
         seconds=world.timeline.now,
         failure=failure,
-        unfollowed=world.checker.unfollowed,
         trace=world.trace.lines() if traced or failure else [],
     )
 

@@ -89,8 +89,18 @@ class RecordingStore:
         self.alias = None
         self.journal = journal
         self.away = False
+        self.forgetful = False
+        """It does not answer when it is asked what stands."""
+        self.successes = {}
+        """What it has kept before, by the ids of the tasks."""
         self.refuses = lambda finished: False
         self.kept = []
+
+    def standing(self, ids):
+        if self.forgetful:
+            raise StoreUnavailable("no answer to standing")
+        self.journal.append(("standing", list(ids)))
+        return {id: self.successes[id] for id in ids if id in self.successes}
 
     def save(self, batch):
         if self.away:
@@ -282,6 +292,75 @@ def test_a_hook_that_the_broker_refuses_is_told_once_and_the_others_are_sent(one
     ]
     assert [each for verb, value in sent if verb == "enqueue" for each in value] == hooks[::2]
     assert bench.kept_tickets == [1, 2, 3]
+
+
+def called_with(bench):
+    """What the hooks that were sent will be called with; each has the id that belongs to it."""
+    hooks = [hook for _, sent in bench.journal.of("enqueue") for hook in sent]
+    outcomes = [pickle.loads(hook.body) for hook in hooks]
+    assert [hook.id for hook in hooks] == [followers(one)[0].id for one in outcomes]
+    return outcomes
+
+
+def earlier(number, value):
+    """A success that was kept before the monitor began."""
+    outcome = attrs.evolve(parts.SUCCESS, value=pickle.dumps(value))
+    return Finished(parts.message(number, hook=HOOK), outcome, 1)
+
+
+def test_hooks_of_a_failure_get_the_success_that_stands(bench):
+    bench.store.successes = {f"{n:032x}": earlier(n, n) for n in (1, 3)}
+    bench.keep(*[parts.settled(n, hook=HOOK, outcome=parts.FAILURE) for n in (1, 2)])
+    failed = Finished(parts.message(2, hook=HOOK), parts.FAILURE, 1)
+
+    assert bench.journal.verbs[:3] == ["save", "standing", "enqueue"]
+    assert bench.journal.of("standing") == [("standing", [f"{1:032x}", f"{2:032x}"])]
+    assert called_with(bench) == [earlier(1, 1), failed]
+
+
+def test_nobody_is_asked_what_stands_but_for_failures_with_a_hook(bench):
+    bench.keep(
+        parts.settled(1, hook=HOOK),
+        parts.settled(2, outcome=parts.FAILURE),
+        parts.settled(3, hook=HOOK, verdict=Verdict.HAND_BACK),
+        parts.settled(4, kind=Kind.HOOK, outcome=parts.FAILURE),
+    )
+
+    assert bench.journal.of("standing") == []
+
+
+@pytest.mark.parametrize(
+    "outcomes",
+    [
+        (parts.SUCCESS, parts.FAILURE),
+        (parts.FAILURE, parts.SUCCESS),
+        (parts.SUCCESS, attrs.evolve(parts.SUCCESS, value=b"other")),
+    ],
+)
+def test_of_one_task_twice_in_a_batch_the_kept_outcome_has_the_hook(bench, outcomes):
+    bench.store.successes = {f"{1:032x}": earlier(1, 42)}
+    bench.keep(*[parts.settled(1, hook=HOOK, outcome=outcome) for outcome in outcomes])
+
+    assert called_with(bench) == [earlier(1, 42)]
+
+
+def test_of_one_failure_twice_in_a_batch_the_last_has_the_hook(bench):
+    last = attrs.evolve(parts.FAILURE, value=pickle.dumps("last"))
+    bench.keep(*[parts.settled(1, hook=HOOK, outcome=outcome) for outcome in (parts.FAILURE, last)])
+    failed = Finished(parts.message(1, hook=HOOK), last, 1)
+
+    assert called_with(bench) == [failed]
+
+
+def test_a_store_that_does_not_say_what_stands_is_asked_again(bench):
+    bench.store.forgetful = True
+    wait = bench.keep(parts.settled(1, hook=HOOK, outcome=parts.FAILURE))
+    bench.store.forgetful = False
+    bench.settle()
+
+    assert wait == Wait(0.1)
+    assert bench.journal.verbs == ["save", "standing", "enqueue", "acknowledge", "Kept"]
+    assert bench.observer.of(ServiceAway) == [ServiceAway("result store", "no answer to standing")]
 
 
 # Handing back.

@@ -74,6 +74,15 @@ def test_batch_with_nothing_to_keep_costs_nothing(live_database):
     assert statements(live_database, lambda: store.save([finished(1), finished(2)])) == []
 
 
+def test_look_for_what_stands_costs_one_query_for_hundreds(live_database):
+    store = make_store(live_database)
+    store.save([finished(number) for number in range(400)])
+    ids = [task_id(number) for number in range(450)]
+
+    assert statements(live_database, lambda: store.standing(ids)) == ["SELECT"]
+    assert statements(live_database, lambda: store.standing([])) == []
+
+
 def test_look_for_a_task_costs_one_query(database):
     store = make_store(database)
     store.save([finished(1)])
@@ -224,6 +233,8 @@ def test_store_that_is_away_is_unavailable(away):
         store.save([finished()])
     with pytest.raises(StoreUnavailable):
         store.find(task_id(1))
+    with pytest.raises(StoreUnavailable):
+        store.standing([task_id(1)])
     with pytest.raises(StoreUnavailable), store.unit():
         pass
 
@@ -275,6 +286,9 @@ def test_times_without_zones_are_in_the_projects_own(database, settings):
 
     store.save([outcome])
 
+    (standing,) = store.standing([task_id(1)]).values()
+    assert standing.message.enqueued_at == datetime(2026, 7, 1, 12, tzinfo=UTC)
+    assert standing.outcome.stopped_at == NOON
     row = Task.objects.using(database).get()
     assert row.started == store.present(outcome).started == datetime(2026, 7, 1, 8)  # noqa: DTZ001
     assert row.stopped == datetime(2026, 1, 1, 7)  # noqa: DTZ001

@@ -75,7 +75,6 @@ def monitor_of(link, broker, store, clock):
     )
 
 
-@pytest.mark.xfail(reason="the monitor follows the outcome at hand, not the one the store keeps")
 def test_hook_is_called_with_the_outcome_that_is_kept():
     """A success is saved, its monitor dies before the hook is sent, the deliveries run out."""
     clock, store = ManualClock(), MemoryStore()
