@@ -17,7 +17,9 @@ def _parameters(*, transaction):
     parameters = []
     for alias in ALIASES:
         if alias in settings.DATABASES:
-            mark = pytest.mark.django_db(databases=[alias], transaction=transaction)
+            mark = pytest.mark.django_db(
+                databases=[alias], transaction=transaction, available_apps=["djq"]
+            )
         elif os.environ.get("CI"):
             mark = ()
         else:

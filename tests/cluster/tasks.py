@@ -61,6 +61,12 @@ def note(path, line, seconds=0.0):
     return line
 
 
+def wait_for_file(path):
+    """Take as long as the test wants it to."""
+    while not Path(path).exists():
+        time.sleep(0.01)
+
+
 def slow_once(path, seconds):
     """Take long at the first run, and no time at later ones."""
     append(path, f"slow {os.getpid()}")

@@ -10,11 +10,12 @@ from django.db import connections
 
 from djq.brokers import get_broker
 from djq.models import Schedule, Task
+from djq.runtime.scope import IDLE_SECONDS
 from djq.tasks import async_task, fetch
 from tests.cluster import tasks
 from tests.cluster.harness import ALIAS, MANAGE, on, wait_until
 
-TASKS = 500
+TASKS = 300
 
 
 REPORTS = """
@@ -62,7 +63,7 @@ def test_task_longer_than_its_lease_runs_once(make_project):
     project = make_project(workers=1, retry=1)
     clusters = [project.start(), project.start()]
 
-    async_task(tasks.note, project.file("runs"), "long", 2.5)
+    async_task(tasks.note, project.file("runs"), "long", 2)
     project.wait_for_outcomes(1, 10)
 
     assert len(project.lines("runs")) == 1
@@ -72,7 +73,7 @@ def test_task_longer_than_its_lease_runs_once(make_project):
 
 @on("postgres")
 def test_what_a_dead_cluster_held_is_run_by_another(make_project, kind):
-    project = make_project(kind, workers=2, retry=2)
+    project = make_project(kind, workers=2, retry=1)
     doomed = project.start()
     for number in range(20):
         async_task(tasks.note, project.file("runs"), number, 0.2)
@@ -93,13 +94,13 @@ def test_nobody_is_told_that_a_default_sqlite_database_is_locked(make_project):
     project = make_project("sqlite-defaults", workers=4)
     cluster = project.start()
 
-    for number in range(TASKS - 100):
+    for number in range(TASKS):
         async_task(tasks.write_rows, number)
-    project.wait_for_outcomes(TASKS - 100, 40)
+    project.wait_for_outcomes(TASKS, 40)
 
     assert [line for line in cluster.log_lines() if "locked" in line] == []
     assert Task.objects.filter(success=False).count() == 0
-    assert Schedule.objects.filter(hook="written").count() == TASKS - 100
+    assert Schedule.objects.filter(hook="written").count() == TASKS
     assert cluster.stop() == 0
 
 
@@ -110,7 +111,7 @@ def test_connections_that_the_server_ended_cost_no_task(make_project, kind):
     before = fetch(async_task(tasks.count_rows), wait=5_000)
 
     end_other_sessions(kind)
-    time.sleep(1.5)
+    time.sleep(IDLE_SECONDS + 0.1)
     after = fetch(async_task(tasks.count_rows), wait=10_000)
 
     assert after is not None, cluster.tail()
@@ -157,25 +158,27 @@ def test_short_tasks_do_not_wait_behind_a_long_one(make_project):
         async_task(tasks.noop, number)
     project.wait_for_outcomes(300, 15)
 
-    long = async_task(tasks.note, project.file("runs"), "long", 6)
+    long = async_task(tasks.wait_for_file, project.file("end"))
     for number in range(300):
         async_task(tasks.noop, number)
     project.wait_for_outcomes(600, 5)
 
     assert fetch(long) is None
+    (project.folder / "end").touch()
+    assert fetch(long, wait=5_000).success
     assert cluster.stop() == 0
 
 
 @on("postgres")
 def test_leases_are_renewed_while_the_results_cannot_be_saved(make_project, kind):
-    project = make_project(kind, workers=1, retry=2)
+    project = make_project(kind, workers=1, retry=1)
     cluster = project.start()
     async_task(tasks.note, project.file("runs"), "long", 0.5)
     with connections[ALIAS].cursor() as cursor:
         cursor.execute("BEGIN")
         cursor.execute("LOCK TABLE djq_task IN SHARE MODE")
         wait_until(lambda: project.lines("runs"), 10, "the task runs", cluster.tail)
-        time.sleep(5)
+        time.sleep(2.5)
         cursor.execute("ROLLBACK")
     project.wait_for_outcomes(1, 10)
 

@@ -21,11 +21,11 @@ from tests.cluster.harness import marks_of, wait_until
 RUNS = int(os.environ.get("DJQ_STORM_RUNS", "2"))
 SEEDS = {"sqlite": range(RUNS), "postgres": range(RUNS), "mariadb": [1]}
 """With an odd seed the sentinel is killed too."""
-FIRST_TASKS = 450
+FIRST_TASKS = 300
 TASKS_A_KILL = 4
 KILLS = 26
 SENTINEL_KILLS = 2
-RETRY_SECONDS = 2
+RETRY_SECONDS = 1
 STANDSTILL_SECONDS_MAX = RETRY_SECONDS + 5
 """What a killed pusher or sentinel held comes back when its lease ends, and then has to run."""
 

@@ -8,6 +8,13 @@ from djq_testing.sim import simulate
 from tests.sim.mutants import MUTANTS
 
 SEEDS_MAX = 400
+CATCHERS = {
+    "CountsNothingThatIsHandedBack": 35,
+    "LetsLeasesRunOut": 281,
+    "SaysThatAllWentWell": 350,
+}
+"""Seeds that are tried before the others, where those take seconds. One that catches no longer costs
+these seconds, and nothing else."""
 
 
 def catches(seed, parts):
@@ -18,6 +25,8 @@ def catches(seed, parts):
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_mutant_is_caught(name):
-    caught = any(catches(seed, MUTANTS[name]) for seed in range(SEEDS_MAX))
+    first = [CATCHERS[name]] if name in CATCHERS else []
+
+    caught = any(catches(seed, MUTANTS[name]) for seed in (*first, *range(SEEDS_MAX)))
 
     assert caught, f"{name} survives {SEEDS_MAX} seeds"

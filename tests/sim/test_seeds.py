@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import cache
 
 import attrs
 import pytest
@@ -17,9 +18,14 @@ OF_TASKS = ("task_", "poison")
 SEEDS = 1_000
 
 
+@cache
+def play(seed):
+    return simulate(seed, traced=False)
+
+
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
 def test_every_invariant_holds(first):
-    runs = [simulate(seed, traced=False) for seed in range(first, first + CHUNK)]
+    runs = [play(seed) for seed in range(first, first + CHUNK)]
 
     failed = [run.describe() for run in runs if run.failure is not None]
     assert not failed, "\n\n".join(failed)
@@ -49,7 +55,7 @@ def test_seeds_differ():
 
 @pytest.fixture(scope="module")
 def some():
-    return [simulate(seed, traced=False) for seed in range(150)]
+    return [play(seed) for seed in range(150)]
 
 
 def test_every_fault_strikes_in_some_seed(some):
