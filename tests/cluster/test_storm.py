@@ -21,7 +21,7 @@ from tests.cluster.harness import marks_of, wait_until
 RUNS = int(os.environ.get("DJQ_STORM_RUNS", "2"))
 SEEDS = {"sqlite": range(RUNS), "postgres": range(RUNS), "mariadb": [1]}
 """With an odd seed the sentinel is killed too."""
-FIRST_TASKS = 300
+FIRST_TASKS = 450
 TASKS_A_KILL = 4
 KILLS = 26
 SENTINEL_KILLS = 2

@@ -15,9 +15,9 @@ GRACE_SECONDS = 0.3
 @pytest.mark.parametrize(
     ("of_cluster", "of_tasks", "limits"),
     [
-        (None, [0.3, 0.9], [0.3, 0.9]),
-        (0.3, [None, 0.9], [0.3, 0.9]),
-        (0.9, [0.3, None], [0.3, 0.9]),
+        (None, [0.3, 1.3], [0.3, 1.3]),
+        (0.3, [None, 1.3], [0.3, 1.3]),
+        (1.3, [0.3, None], [0.3, 1.3]),
     ],
 )
 def test_runs_are_ended_at_their_limits(make_project, of_cluster, of_tasks, limits):
