@@ -12,8 +12,8 @@ There are four ways, and each database gets the best that it can do:
   the gaps between them, and everybody who enqueues would wait.
 - The rest: a look, then one conditional UPDATE a row.
 
-Where there is a look, another cluster may take all that was seen; then it is looked again, so that
-an empty answer means an empty queue.
+Where there is a look, others may hold all that was seen, or have taken it since; then the rows behind
+them are looked at, to the end of the queue. So an empty answer means that nothing was free.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 from django.db import connections, transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.db.utils import Error
 
 from djq.brokers.orm_rows import all_rows, by_primary_key, queue_table
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
     from djq.models import OrmQ
 
-LOOKS_MAX = 20
-"""Looks that found rows and got none, before the answer is an empty list."""
+Place = tuple[datetime, int]
+"""Where a row stands in the queue: since when it is due, as the column keeps it, and its id."""
 
 
 @attrs.frozen(kw_only=True)
@@ -59,9 +59,12 @@ class Wish:
     until: datetime
     """The end of the lease, as the column keeps it."""
 
-    def due(self) -> QuerySet[OrmQ]:
-        """The rows in question, oldest first."""
+    def due(self, behind: Place | None = None) -> QuerySet[OrmQ]:
+        """The rows in question, oldest first: all, or those behind a place."""
         rows = all_rows(self.alias).filter(key=self.key, available_at__lte=self.now)
+        if behind is not None:
+            since, id = behind
+            rows = rows.filter(Q(available_at__gt=since) | Q(id__gt=id), available_at__gte=since)
         return rows.order_by("available_at", "id")
 
     def only(self, ids: Iterable[int]) -> QuerySet[OrmQ]:
@@ -122,7 +125,7 @@ def claim_by_update_returning(wish: Wish) -> list[Received]:
             taken = {row[0]: row for row in cursor.fetchall()}
         return [_received(*taken[id]) for id in seen if id in taken]
 
-    return _look_and(take, wish)
+    return _walk(take, wish)
 
 
 def claim_by_skip_locked(wish: Wish) -> list[Received]:
@@ -143,7 +146,7 @@ def claim_by_skip_locked(wish: Wish) -> list[Received]:
             for id, payload, attempts, unbegun, _due in (rows[id] for id in seen if id in rows)
         ]
 
-    return _look_and(take, wish)
+    return _walk(take, wish)
 
 
 def claim_row_by_row(wish: Wish) -> list[Received]:
@@ -169,15 +172,15 @@ def claim_row_by_row(wish: Wish) -> list[Received]:
                 taken[id] = _received(id, payload, attempts + 1, unbegun)
         return [taken[id] for id in seen if id in taken]
 
-    return _look_and(take, wish)
+    return _walk(take, wish)
 
 
-def _look_and(take: Callable[[list[int]], list[Received]], wish: Wish) -> list[Received]:
-    for _look in range(LOOKS_MAX):
-        seen = list(wish.due().values_list("id", flat=True)[: wish.limit])
-        taken = take(seen) if seen else []
-        if taken or not seen:
+def _walk(take: Callable[[list[int]], list[Received]], wish: Wish) -> list[Received]:
+    behind: Place | None = None
+    while seen := list(wish.due(behind).values_list("available_at", "id")[: wish.limit]):
+        if taken := take([id for _due, id in seen]):
             return taken
+        behind = seen[-1]
     return []
 
 

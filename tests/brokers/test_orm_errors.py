@@ -131,6 +131,53 @@ def locked_after(alias, updates):
         yield
 
 
+@contextmanager
+def overtaken(alias, ids):
+    """Let another cluster take these rows between the first look at them and the taking."""
+    name = connections[alias].settings_dict["NAME"]
+
+    def overtake(execute, sql, *rest):
+        if sql.startswith("UPDATE"):
+            other.execute(
+                f"UPDATE djq_ormq SET available_at = '2999-01-01 00:00:00' WHERE id IN {ids}"
+            )
+        return execute(sql, *rest)
+
+    with (
+        closing(sqlite3.connect(name, isolation_level=None)) as other,
+        connections[alias].execute_wrapper(overtake),
+    ):
+        yield
+
+
+@pytest.mark.parametrize("claim", [claim_by_update_returning, claim_row_by_row])
+def test_rows_behind_those_that_another_took_are_found(impatient, claim):
+    broker = make_broker(impatient, claim=claim)
+    broker.enqueue_many(["a", "b", "c", "d", "e"])
+
+    with overtaken(impatient, ids=(1, 2, 3, 4)):
+        taken = broker.dequeue(2)
+
+    assert [package for _, package in taken] == ["e"]
+
+
+def test_rows_that_another_is_taking_are_not_the_end_of_the_queue(server_database):
+    broker = make_broker(server_database)
+    broker.enqueue_many(list("abcdef"))
+    other = connections[server_database].copy()
+    try:
+        other.set_autocommit(False)
+        with other.cursor() as cursor:
+            cursor.execute("SELECT id FROM djq_ormq ORDER BY id LIMIT 4 FOR UPDATE")
+        shares = [[package for _, package in broker.dequeue(2)] for _ in range(2)]
+        other.rollback()
+    finally:
+        other.close()
+
+    assert shares == [["e", "f"], []]
+    assert [package for _, package in broker.dequeue(9)] == ["a", "b", "c", "d"]
+
+
 def test_statement_that_was_in_anothers_way_is_said_again(impatient):
     make_broker(impatient).enqueue("x")
     tries = []
