@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from djq.tasks import Waiter
+from djq.tasks.waiting import Waiter
 from djq_testing.clock import ManualClock
 
 

@@ -1,4 +1,4 @@
-"""The documented functions: ask for a task, and get what came of it.
+"""The documented functions that send: ask for a task.
 
 Whatever can be found wrong with a task is found here, before anything is sent: an option, a call
 that does not pickle, a size. What happens after that is an outcome, and never an error here.
@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from math import inf
-from typing import TYPE_CHECKING, Any, TypeVar
-from uuid import UUID
+from typing import Any
 
 from django.db import transaction
 
@@ -24,19 +22,7 @@ from djq.core.message import TaskMessage
 from djq.core.names import name_of
 from djq.core.options import Options, split
 from djq.exceptions import TaskRefused
-from djq.ports import Broker, Clock, Surroundings
-from djq.runtime.clock import SystemClock
-
-if TYPE_CHECKING:
-    # Models can only be imported once the apps are loaded; these functions anywhere.
-    from djq.models import Task
-
-__all__ = ["async_task", "fetch", "queue_size", "result"]
-
-PAUSE_SECONDS_FIRST = 0.001
-PAUSE_SECONDS_MAX = 0.05
-
-Found = TypeVar("Found")
+from djq.ports import Broker, Surroundings
 
 
 def async_task(func: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) -> str:
@@ -72,7 +58,7 @@ def async_task(func: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) -> 
     """
     options, keywords = split(kwargs)
     config = get_config()
-    _refuse_cached(config.cached if options.cached is None else options.cached)
+    refuse_cached(config.cached if options.cached is None else options.cached)
     message = _message(func, args, keywords, options, assembly.surroundings())
     frame = pack(message)
     if config.sync if options.sync is None else options.sync:
@@ -87,70 +73,6 @@ def async_task(func: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) -> 
     else:
         broker.enqueue(package)
     return message.id
-
-
-def result(task_id: str | UUID, wait: float = 0, cached: bool = False) -> Any:  # noqa: FBT001, FBT002 - as documented
-    """Give what a task returned; of a failed one the line that says why.
-
-    Args:
-        task_id: The id or the name of the task; of several with one name, the newest counts.
-        wait: Most milliseconds to wait for its outcome; -1 for as long as it takes.
-        cached: Not there yet.
-
-    Returns:
-        None also when there is no outcome by the end of the wait; `fetch` tells the two apart.
-    """
-    task = fetch(task_id, wait, cached)
-    return None if task is None else task.result
-
-
-def fetch(task_id: str | UUID, wait: float = 0, cached: bool = False) -> Task | None:  # noqa: FBT001, FBT002 - as documented
-    """Give a task with its outcome.
-
-    Args:
-        task_id: The id or the name of the task; of several with one name, the newest counts.
-        wait: Most milliseconds to wait for its outcome; -1 for as long as it takes.
-        cached: Not there yet.
-
-    Returns:
-        None when there is no outcome by the end of the wait.
-    """
-    _refuse_cached(cached)
-    store = assembly.get_store()
-    clock = SystemClock()
-    return Waiter(clock, clock.pause).wait(lambda: store.find(task_id), wait)
-
-
-def queue_size(broker: Broker | None = None) -> int:
-    """Say how many tasks wait in the broker's queue, those being worked on left out."""
-    return (get_broker() if broker is None else broker).queue_size()
-
-
-class Waiter:
-    """Looks for something until it is there, with pauses that grow from 1 ms to 50 ms."""
-
-    def __init__(self, clock: Clock, pause: Callable[[float], None]) -> None:
-        """`pause` is given seconds, and returns when they have passed."""
-        self._clock = clock
-        self._pause = pause
-
-    def wait(self, look: Callable[[], Found | None], milliseconds: float) -> Found | None:
-        """Give what `look` finds, at once when it finds it; None at the end of the wait.
-
-        It looks at least once, and once more when the time is up. A negative wait has no end.
-        """
-        seconds = milliseconds / 1000 if milliseconds >= 0 else inf
-        deadline = self._clock.monotonic() + seconds
-        paused_seconds, next_seconds = 0.0, PAUSE_SECONDS_FIRST
-        while (found := look()) is None:
-            # The pauses count too: a test that froze the clock would wait for ever.
-            left = min(deadline - self._clock.monotonic(), seconds - paused_seconds)
-            if left <= 0:
-                return None
-            self._pause(min(next_seconds, left))
-            paused_seconds += next_seconds
-            next_seconds = min(next_seconds * 2, PAUSE_SECONDS_MAX)
-        return found
 
 
 def _message(
@@ -187,7 +109,7 @@ def _send_on_commit(broker: Broker, package: str) -> None:
     transaction.on_commit(send)
 
 
-def _refuse_cached(cached: float) -> None:
+def refuse_cached(cached: float) -> None:
     if cached:
         raise TaskRefused(
             f"cached={cached!r} is not there yet: results are kept in the database; leave it out"
