@@ -52,6 +52,7 @@ class Task(models.Model):
     success = models.BooleanField(_("success"), default=True, editable=False)
     traceback = models.TextField(_("traceback"), blank=True, default="", editable=False)
     attempts = models.SmallIntegerField(_("attempts"), default=1, editable=False)
+    place = models.IntegerField(default=0, editable=False)
 
     class Meta:
         verbose_name = _("Task")
@@ -139,6 +140,41 @@ class Failure(Task):
         ordering: ClassVar = ["-stopped", "-id"]
         verbose_name = _("Failed task")
         verbose_name_plural = _("Failed tasks")
+
+
+class IterProgress(models.Model):
+    """An iter of which elements have come: how many, and when the last one did."""
+
+    id = ExactCharField(max_length=32, primary_key=True, editable=False)
+    total = models.IntegerField()
+    done = models.IntegerField(default=0)
+    touched = models.DateTimeField()
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["touched"], name="djq_iterprogress_old")]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class IterElement(models.Model):
+    """The outcome of an iter's element, until all of them are there."""
+
+    iter = ExactCharField(max_length=32, editable=False)
+    place = models.IntegerField()
+    success = models.BooleanField()
+    value = models.BinaryField()
+    body = models.BinaryField(default=b"")
+    traceback = models.TextField(default="")
+    stopped = models.DateTimeField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["iter", "place"], name="djq_iterelement_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.iter}[{self.place}]"
 
 
 class Schedule(models.Model):

@@ -15,6 +15,7 @@ from uuid import UUID
 import attrs
 
 from djq.core.call import load_call, load_value
+from djq.core.gathering import Element, Gathered, element_of, gather, refused_iter
 from djq.core.message import Finished, Outcome, TaskMessage
 from djq.exceptions import StoreRefused
 from djq.ports import Broker, Clock, Received
@@ -141,6 +142,7 @@ class MemoryTask:
     success: bool
     traceback: str = attrs.field(repr=False)
     attempts: int
+    place: int
 
     @property
     def args(self) -> tuple[Any, ...]:
@@ -170,32 +172,40 @@ class MemoryStore:
     def __init__(self, *, save_limit: int = 250) -> None:
         self._save_limit = save_limit
         self._tasks: dict[str, MemoryTask] = {}
+        self._elements: dict[str, dict[int, Element]] = {}
+        """The elements of each iter by their places."""
 
     @property
     def tasks(self) -> list[MemoryTask]:
         """All that is kept, newest first."""
         return sorted(self._tasks.values(), key=lambda task: (task.stopped, task.id), reverse=True)
 
-    def save(self, batch: Sequence[Finished]) -> None:
-        kept = dict(self._tasks)
-        for finished in batch:
+    def save(self, batch: Sequence[Finished]) -> list[Gathered]:
+        tasks, elements = dict(self._tasks), dict(self._elements)
+        gathered = [
+            one for finished in batch if (one := _keep_element(elements, finished)) is not None
+        ]
+        whole = [finished for finished in batch if finished.message.iter is None]
+        gathered = [self._keepable(one) for one in gathered]
+        for finished in (*whole, *(one.finished for one in gathered)):
             if self._is_kept(finished):
                 task = self.present(finished)
                 _refuse_unfit(task)
-                if task.id not in kept or not kept[task.id].success:
-                    kept[task.id] = task
-        self._tasks.update(kept)
-        if self._save_limit > 0 and any(finished.outcome.success for finished in batch):
+                if task.id not in tasks or not tasks[task.id].success:
+                    tasks[task.id] = task
+        self._tasks.update(tasks)
+        self._elements.update(elements)
+        if self._save_limit > 0 and any(task.success for task in tasks.values()):
             self._prune()
+        return gathered
 
     def unit(self) -> AbstractContextManager[None]:
         """Nothing to undo: what is saved here stays saved."""
         return nullcontext()
 
-    def standing(self, ids: Sequence[str]) -> dict[str, Finished]:
-        """The successes that are kept of these tasks."""
-        kept = [self._tasks[id] for id in ids if id in self._tasks and self._tasks[id].success]
-        return {task.id: _finished(task) for task in kept}
+    def kept(self, ids: Sequence[str]) -> dict[str, Finished]:
+        """What is kept of these tasks."""
+        return {id: _finished(self._tasks[id]) for id in ids if id in self._tasks}
 
     def present(self, finished: Finished) -> MemoryTask:
         """The task object that a hook is called with."""
@@ -213,6 +223,7 @@ class MemoryStore:
             success=outcome.success,
             traceback=_plain(outcome.traceback),
             attempts=finished.attempt,
+            place=message.place,
         )
 
     def find(self, task_id_or_name: str | UUID) -> MemoryTask | None:
@@ -226,10 +237,30 @@ class MemoryStore:
         wanted = self._save_limit >= 0 if save is None else save
         return wanted or not finished.outcome.success
 
+    def _keepable(self, gathered: Gathered) -> Gathered:
+        try:
+            _refuse_unfit(self.present(gathered.finished))
+        except StoreRefused as error:
+            return refused_iter(gathered, error)
+        return gathered
+
     def _prune(self) -> None:
         successes = [task for task in self.tasks if task.success]
         for task in successes[self._save_limit :]:
             del self._tasks[task.id]
+
+
+def _keep_element(elements: dict[str, dict[int, Element]], finished: Finished) -> Gathered | None:
+    """Put an element to the others of its iter; gives the iter if it was the last."""
+    message = finished.message
+    if message.iter is None:
+        return None
+    known = elements.get(message.iter, {})
+    is_complete = len(known) == message.total
+    elements[message.iter] = {message.place: element_of(finished), **known}
+    if is_complete or len(elements[message.iter]) != message.total:
+        return None
+    return gather(message, [element for _, element in sorted(elements[message.iter].items())])
 
 
 def _finished(task: MemoryTask) -> Finished:
@@ -242,6 +273,7 @@ def _finished(task: MemoryTask) -> Finished:
         group=task.group,
         hook=task.hook,
         save=True,
+        place=task.place,
     )
     assert task.value is not None, "every outcome has a value"
     outcome = Outcome(task.success, task.value, task.traceback, task.stopped, seconds=0.0)

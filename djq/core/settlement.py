@@ -21,7 +21,8 @@ from datetime import datetime
 
 import attrs
 
-from djq.core.message import Outcome
+from djq.core.call import load_value
+from djq.core.message import Outcome, TaskMessage
 from djq.core.protocol import Delivery, Verdict
 
 EXIT_UNKNOWN = 256
@@ -83,6 +84,22 @@ STOPPED_LINE = "WorkerDied: ended by the stop of its cluster, when stop_timeout 
 
 def timeout_line(seconds: float) -> str:
     return f"TaskTimedOut: timed out after {seconds:g} s"
+
+
+STOPPED_LINK = "ChainStopped"
+
+
+def stopped_line(message: TaskMessage) -> str:
+    """The failure's line for a link that will not run, since this one before it failed."""
+    return (
+        f"{STOPPED_LINK}: not run, since link {message.place + 1} of {message.total} "
+        f"({message.func}, task {message.id}) failed"
+    )
+
+
+def was_stopped(outcome: Outcome) -> bool:
+    """Whether this is the failure of a link that never ran."""
+    return not outcome.success and str(load_value(outcome.value)).startswith(f"{STOPPED_LINK}: ")
 
 
 def refusal_line(delivery: Delivery, policy: Policy) -> str | None:

@@ -17,7 +17,7 @@ from djq.brokers import get_broker
 from djq.components.sealing import seal_for
 from djq.conf import get_config
 from djq.core.call import dump_call, func_path
-from djq.core.codec import pack
+from djq.core.frame import pack
 from djq.core.message import TaskMessage
 from djq.core.names import name_of
 from djq.core.options import Options, split

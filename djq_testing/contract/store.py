@@ -24,7 +24,7 @@ from djq.ports import ResultStore
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 TASK_ATTRIBUTES = (
     *("id", "name", "func", "hook", "group", "args", "kwargs", "result"),
-    *("started", "stopped", "success", "traceback", "attempts"),
+    *("started", "stopped", "success", "traceback", "attempts", "place"),
 )
 """What a hook finds on the task that it is called with."""
 
@@ -278,7 +278,7 @@ class ResultStoreContract:
         store.save([first])
         store.save([finished(7, success=False, result="no", minute=1, attempt=3)])
 
-        standing = store.standing([task_id(7)])
+        standing = store.kept([task_id(7)])
 
         assert standing == {
             task_id(7): Finished(
@@ -288,37 +288,42 @@ class ResultStoreContract:
             )
         }
 
-    def test_hook_gets_the_standing_success_as_it_would_be_found(
-        self, store: SearchableStore
-    ) -> None:
+    def test_hook_gets_the_kept_success_as_it_would_be_found(self, store: SearchableStore) -> None:
         store.save([finished(7, name="n" * 150, result=[1], group="g", hook="app.hook")])
 
         given, found = (
-            store.present(store.standing([task_id(7)])[task_id(7)]),
+            store.present(store.kept([task_id(7)])[task_id(7)]),
             store.find(task_id(7)),
         )
 
         for name in TASK_ATTRIBUTES:
             assert getattr(given, name) == getattr(found, name), name
 
-    def test_only_successes_that_are_kept_stand(self, make_store: MakeStore) -> None:
+    def test_what_is_not_kept_is_not_found_by_its_id(self, make_store: MakeStore) -> None:
         make_store(-1).save([finished(1), finished(2, save=True)])
         make_store(1).save([finished(number, minute=number) for number in (3, 4)])
         make_store(1).save([finished(5, success=False), finished(6, save=False)])
 
-        standing = make_store(0).standing([*map(task_id, range(9)), "", "a\0b", "x" * 500])
+        kept = make_store(0).kept([*map(task_id, range(9)), "", "a\0b", "x" * 500])
 
-        assert set(standing) == {task_id(4)}
+        assert {id: one.outcome.success for id, one in kept.items()} == {
+            task_id(4): True,
+            task_id(5): False,
+        }
 
-    def test_successes_of_thousands_are_found(self, store: SearchableStore) -> None:
+    def test_thousands_are_found_by_their_ids(self, store: SearchableStore) -> None:
         store.save([finished(number, success=number % 2 == 0) for number in range(1_200)])
 
-        standing = store.standing([task_id(number) for number in range(1_300)])
+        kept = store.kept([task_id(number) for number in range(1_300)])
 
-        assert set(standing) == {task_id(number) for number in range(0, 1_200, 2)}
+        assert [kept[task_id(number)].outcome.success for number in range(1_200)] == [
+            True,
+            False,
+        ] * 600
+        assert len(kept) == 1_200
 
-    def test_nothing_stands_of_nothing(self, store: SearchableStore) -> None:
-        assert dict(store.standing([])) == {}
+    def test_nothing_is_kept_of_nothing(self, store: SearchableStore) -> None:
+        assert dict(store.kept([])) == {}
 
     def test_hook_gets_the_task_as_it_would_be_found(self, store: SearchableStore) -> None:
         outcome = finished(7, result=[1], group="g", traceback="t", attempt=2)

@@ -16,6 +16,7 @@ import attrs
 
 from djq.core.call import load_value
 from djq.core.composition import derived_id
+from djq.core.gathering import Gathered
 from djq.core.lifecycle import Role
 from djq.core.message import Finished, Kind, TaskMessage
 from djq_testing.memory import MemoryTask
@@ -119,8 +120,15 @@ class Checker:
         if seconds > limit + LIMIT_SLACK_SECONDS:
             raise Violation(f"I9: {self._say(record.task_id)} was let run for {seconds:.2f} s")
 
-    def saved(self, batch: Sequence[Finished], before: Mapping[str, MemoryTask]) -> None:
+    def saved(
+        self,
+        batch: Sequence[Finished],
+        gathered: Sequence[Gathered],
+        before: Mapping[str, MemoryTask],
+    ) -> None:
         """The store has kept a batch; `before` is what it had kept until then."""
+        for one in gathered:
+            self._known(one.finished.message.id)
         for finished in batch:
             id, outcome = finished.message.id, finished.outcome
             self._known(id)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from djq.core.codec import delivery_of, unpack
+from djq.core.frame import delivery_of, unpack
+from djq.core.gathering import Gathered
 from djq.core.message import Finished, TaskMessage
 from djq.exceptions import BadPackage
 from djq.ports import Broker, Received
@@ -207,30 +208,32 @@ class SimStore:
         self._store: MemoryStore = world.store
         self._process = process
 
-    def save(self, batch: Sequence[Finished]) -> None:
+    def save(self, batch: Sequence[Finished]) -> Sequence[Gathered]:
         """Keep the outcomes, all or none."""
         self._world.chaos.store("before")
         before = {task.id: task for task in self._store.tasks}
-        self._store.save(batch)
+        gathered = self._store.save(batch)
         self._world.note(self._process, "saves", batch)
-        self._world.checker.saved(batch, before)
+        self._world.checker.saved(batch, gathered, before)
         self._world.chaos.store("after")
+        return gathered
 
-    def standing(self, ids: Sequence[str]) -> dict[str, Finished]:
-        """The successes that are kept of these tasks."""
+    def kept(self, ids: Sequence[str]) -> dict[str, Finished]:
+        """What is kept of these tasks."""
         self._world.chaos.store("before")
-        return self._store.standing(ids)
+        return self._store.kept(ids)
 
     @contextmanager
     def unit(self) -> Iterator[None]:
         """A transaction over store and queue: whatever goes wrong in it, it was not."""
-        queue, store = self._world.queue.snapshot(), dict(vars(self._store)["_tasks"])
+        queue = self._world.queue.snapshot()
+        store = {name: dict(vars(self._store)[name]) for name in ("_tasks", "_elements")}
         try:
             yield
             self._world.chaos.store("before")
         except BaseException:
             self._world.queue.restore(queue)
-            vars(self._store)["_tasks"] = store
+            vars(self._store).update(store)
             self._world.note(self._process, "rolls back", None)
             raise
         self._world.chaos.store("after")

@@ -18,7 +18,8 @@ from typing import Protocol
 import attrs
 
 from djq.core.call import dump_call
-from djq.core.codec import Codec, pack
+from djq.core.codec import Codec
+from djq.core.frame import pack
 from djq.core.message import TaskMessage
 from djq.core.names import name_of
 from djq.exceptions import BadPackage

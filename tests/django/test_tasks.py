@@ -17,7 +17,7 @@ from djq.assembly import make_codec
 from djq.brokers import get_broker
 from djq.conf import get_config
 from djq.core.call import load_call
-from djq.core.codec import unpack
+from djq.core.frame import unpack
 from djq.core.names import name_of
 from djq.exceptions import BadPackage, ConfigError, TaskRefused
 from djq.models import OrmQ, Task

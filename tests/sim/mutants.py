@@ -65,7 +65,7 @@ class GivesUpWhenTheStoreIsAway(Monitor):
 class DropsWhatIsHandedBack(Monitor):
     def _settle(self, batch: Batch) -> None:
         kept = [item for item in batch.items if not item.verdict.hands_back]
-        super()._settle(Batch(kept, batch.finished))
+        super()._settle(attrs.evolve(batch, items=kept))
 
 
 class AcknowledgesWhatIsLeftToTheBroker(Monitor):
@@ -76,7 +76,7 @@ class AcknowledgesWhatIsLeftToTheBroker(Monitor):
             else item
             for item in batch.items
         ]
-        super()._settle(Batch(items, batch.finished))
+        super()._settle(attrs.evolve(batch, items=items))
 
 
 class KeepsNewReceiptsToItself(Monitor):

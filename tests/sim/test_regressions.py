@@ -12,8 +12,8 @@ import pytest
 
 from djq.components.monitor import Monitor
 from djq.core.call import dump_call
-from djq.core.codec import delivery_of, pack, unpack
 from djq.core.composition import derived_id
+from djq.core.frame import delivery_of, pack, unpack
 from djq.core.message import Finished, Outcome, TaskMessage
 from djq.core.protocol import Keep, Renew, Settled, Verdict
 from djq.core.settlement import failure
