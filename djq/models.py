@@ -7,12 +7,14 @@ from __future__ import annotations
 import pickle
 from collections.abc import Mapping
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from djq import assembly
 from djq.core.call import PICKLE_PROTOCOL as PROTOCOL
 from djq.core.call import Arguments, Function, KeywordArguments, load_call, load_value
 
@@ -99,6 +101,56 @@ class Task(models.Model):
     def time_taken(self) -> float:
         """Seconds from the call of `async_task` to the outcome, the wait in the queue included."""
         return float((self.stopped - self.started).total_seconds())
+
+    def group_result(self, failures: bool = False) -> list[Any]:
+        """Give the results of this task's group; [] without a group."""
+        return [] if self.group is None else self.get_result_group(self.group, failures)
+
+    def group_count(self, failures: bool = False) -> int:
+        """Count the outcomes of this task's group, or the failures alone; 0 without a group."""
+        return 0 if self.group is None else self.get_group_count(self.group, failures)
+
+    def group_delete(self, tasks: bool = False) -> int:
+        """Take the label off the tasks of this group, this one too; with `tasks` delete them.
+
+        Gives how many there were; 0 without a group.
+        """
+        if self.group is None:
+            return 0
+        count = self.delete_group(self.group, tasks)
+        self.group = None
+        return count
+
+    @classmethod
+    def get_result(cls, task_id: str | UUID) -> Any | None:
+        """Give the result of a task by its id or name; None when there is no outcome."""
+        task = cls.get_task(task_id)
+        return None if task is None else task.result
+
+    @classmethod
+    def get_task(cls, task_id: str | UUID) -> Task | None:
+        """Give a task by its id or name, of several with one name the newest; None: there is none."""
+        return assembly.get_database_store().find(task_id)
+
+    @classmethod
+    def get_result_group(cls, group_id: str, failures: bool = False) -> list[Any]:
+        """Give the results of a group in the order of the calls; with `failures` theirs too."""
+        return assembly.get_database_store().group_results(group_id, failures=failures)
+
+    @classmethod
+    def get_task_group(cls, group_id: str, failures: bool = True) -> models.QuerySet[Task]:
+        """Give the tasks of a group in the order of the calls, failures too unless not wanted."""
+        return assembly.get_database_store().group_tasks(group_id, failures=failures)
+
+    @classmethod
+    def get_group_count(cls, group_id: str, failures: bool = False) -> int:
+        """Count the outcomes of a group, failures included; with `failures` those alone."""
+        return assembly.get_database_store().group_count(group_id, failures=failures)
+
+    @classmethod
+    def delete_group(cls, group_id: str, objects: bool = False) -> int:
+        """Take the label off the tasks of a group; with `objects` delete them. Gives how many."""
+        return assembly.get_database_store().group_delete(group_id, rows=objects)
 
     def _call(self) -> tuple[Function, Arguments, KeywordArguments]:
         return load_call(bytes(self.body)) if self.body else (self.func, (), {})

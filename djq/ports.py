@@ -17,7 +17,7 @@ import attrs
 from djq.core.events import Event
 from djq.core.gathering import Gathered
 from djq.core.lifecycle import ChildId
-from djq.core.message import Finished
+from djq.core.message import Finished, TaskMessage
 
 
 class Clock(Protocol):
@@ -188,7 +188,7 @@ class ResultStore(Protocol):
         """A transaction for saving and acknowledging together, where a broker shares the database."""
         ...
 
-    def kept(self, ids: Sequence[str]) -> Mapping[str, Finished]:
+    def kept(self, tasks: Iterable[TaskMessage]) -> Mapping[str, Finished]:
         """What is kept of these tasks, by id: a success is final, whatever came after it.
 
         What a store does not keep of a task is not in it either: `seconds` is 0 then.

@@ -6,7 +6,7 @@ test hold them together. Both follow the clock that they are given and live in o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -203,8 +203,9 @@ class MemoryStore:
         """Nothing to undo: what is saved here stays saved."""
         return nullcontext()
 
-    def kept(self, ids: Sequence[str]) -> dict[str, Finished]:
+    def kept(self, tasks: Iterable[TaskMessage]) -> dict[str, Finished]:
         """What is kept of these tasks."""
+        ids = [message.id for message in tasks]
         return {id: _finished(self._tasks[id]) for id in ids if id in self._tasks}
 
     def present(self, finished: Finished) -> MemoryTask:
@@ -231,6 +232,33 @@ class MemoryStore:
         wanted = task_id_or_name.hex if isinstance(task_id_or_name, UUID) else task_id_or_name
         named = [task for task in self.tasks if task.name == wanted]
         return self._tasks.get(wanted) or (named[0] if named else None)
+
+    def group_tasks(self, label: str, *, failures: bool = True) -> list[MemoryTask]:
+        """The tasks of a group, in the order in which they were asked for."""
+        tasks = sorted(self._tasks.values(), key=lambda task: (task.started, task.place, task.id))
+        return [task for task in tasks if task.group == label and (failures or task.success)]
+
+    def group_results(self, label: str, *, failures: bool = False) -> list[Any]:
+        """Their results alone."""
+        return [task.result for task in self.group_tasks(label, failures=failures)]
+
+    def group_count(self, label: str, *, failures: bool = False) -> int:
+        """How many outcomes there are in a group; with `failures` how many failures."""
+        tasks = self.group_tasks(label)
+        return len([task for task in tasks if not (failures and task.success)])
+
+    def group_counter(self, label: str, *, failures: bool = False) -> Callable[[], int]:
+        """A function that counts a group."""
+        return lambda: self.group_count(label, failures=failures)
+
+    def group_delete(self, label: str, *, rows: bool = False) -> int:
+        """Take the label off the tasks of a group, or delete them; gives how many there were."""
+        group = self.group_tasks(label)
+        for task in group:
+            del self._tasks[task.id]
+            if not rows:
+                self._tasks[task.id] = attrs.evolve(task, group=None)
+        return len(group)
 
     def _is_kept(self, finished: Finished) -> bool:
         save = finished.message.save

@@ -70,7 +70,7 @@ class Followers:
     def send(self, batch: Batch) -> None:
         """Send the hooks and the next links of a batch that is saved."""
         failures = [
-            one.message.id
+            one.message
             for one in batch.finished
             if not one.outcome.success and one.message.hook is not None
         ]
@@ -97,8 +97,8 @@ class Followers:
     def _kept_of_links(self, final: Sequence[Finished]) -> Mapping[str, Finished]:
         """What is kept of the links that have another behind them, and of those others."""
         links = [one.message for one in final if one.message.rest]
-        ids = [id for link in links for id in (link.id, unpack(link.rest).id)]
-        return self._store.kept(ids) if ids else {}
+        both = [each for link in links for each in (link, unpack(link.rest))]
+        return self._store.kept(both) if both else {}
 
     def _send(
         self,

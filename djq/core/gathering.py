@@ -80,6 +80,13 @@ def gather(message: TaskMessage, elements: Sequence[Element]) -> Gathered:
     return Gathered(Finished(whole, outcome, attempt=1), _line(elements))
 
 
+def lost_element(place: int, now: datetime) -> Element:
+    """Stands for an element whose outcome the store has lost, as a cache may."""
+    line = "ResultLost: the cache threw this result out before all elements were there"
+    lost = failure(line, now)
+    return Element(place, lost.success, lost.value, b"", lost.traceback, now)
+
+
 def refused_iter(gathered: Gathered, reason: Exception) -> Gathered:
     """The failure that is kept of an iter whose outcome can never be kept as it is."""
     finished = gathered.finished

@@ -17,12 +17,13 @@ from __future__ import annotations
 
 import pickle
 import signal
+from collections.abc import Iterable
 from datetime import datetime
 
 import attrs
 
 from djq.core.call import load_value
-from djq.core.message import Outcome, TaskMessage
+from djq.core.message import Finished, Outcome, TaskMessage
 from djq.core.protocol import Delivery, Verdict
 
 EXIT_UNKNOWN = 256
@@ -100,6 +101,16 @@ def stopped_line(message: TaskMessage) -> str:
 def was_stopped(outcome: Outcome) -> bool:
     """Whether this is the failure of a link that never ran."""
     return not outcome.success and str(load_value(outcome.value)).startswith(f"{STOPPED_LINK}: ")
+
+
+def winners(batch: Iterable[Finished]) -> list[Finished]:
+    """One outcome a task, in the order of ids: its first success, otherwise its last failure."""
+    first: dict[str, Finished] = {}
+    for finished in batch:
+        earlier = first.get(finished.message.id)
+        if earlier is None or not earlier.outcome.success:
+            first[finished.message.id] = finished
+    return [first[id] for id in sorted(first)]
 
 
 def refusal_line(delivery: Delivery, policy: Policy) -> str | None:

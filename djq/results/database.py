@@ -11,8 +11,9 @@ once, without waiting, to a transaction that has read before another process wro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -26,10 +27,12 @@ from django.db.utils import Error
 from djq.core.call import dump_value
 from djq.core.gathering import Gathered, refused_iter
 from djq.core.message import TRACEBACK_CHARACTERS_MAX, Finished, Outcome, TaskMessage
+from djq.core.settlement import winners
 from djq.exceptions import StoreRefused, StoreUnavailable
+from djq.results import groups
 from djq.results.elements import DatabaseElements
 from djq.results.moments import as_kept, as_meant
-from djq.results.texts import plain
+from djq.results.texts import plain, refuse_unfit
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -40,8 +43,6 @@ if TYPE_CHECKING:
 ID_CHARACTERS = 32
 NAME_CHARACTERS_MAX = 100
 FUNC_CHARACTERS_MAX = 256
-LIMITS: Mapping[str, int] = {"group": 100, "hook": 256}
-"""What means something by each of its characters is refused when it is too long, not cut."""
 
 COLUMNS: Mapping[str, str] = {
     "id": "text",
@@ -103,10 +104,13 @@ class DatabaseStore:
         return gathered
 
     def _save_whole(self, batch: Sequence[Finished]) -> None:
-        kept = _winners(finished for finished in batch if self._is_kept(finished))
+        # In the order of ids: monitors that write the same tasks never wait for one another in a ring.
+        kept = winners(finished for finished in batch if self._is_kept(finished))
         if not kept:
             return
         with self._guard():
+            for finished in kept:
+                refuse_unfit(finished.message)
             rows = [self._row(finished) for finished in kept]
             with transaction.atomic(using=self._alias):
                 for portion in self._portions(rows):
@@ -144,15 +148,14 @@ class DatabaseStore:
         model: type[Task] = apps.get_model("djq", "Task")
         return model(**self._row(finished))
 
-    def kept(self, ids: Sequence[str]) -> dict[str, Finished]:
+    def kept(self, tasks: Iterable[TaskMessage]) -> dict[str, Finished]:
         """What is kept of these tasks; one query for hundreds."""
-        tasks = self.tasks()
-        wanted = sorted({id for id in ids if plain(id) == id})
+        wanted = sorted({message.id for message in tasks if plain(message.id) == message.id})
         with self._guard():
             return {
                 task.id: self._finished(task)
                 for start in range(0, len(wanted), ROWS_MAX)
-                for task in tasks.filter(id__in=wanted[start : start + ROWS_MAX])
+                for task in self.tasks().filter(id__in=wanted[start : start + ROWS_MAX])
             }
 
     def tasks(self) -> QuerySet[Task]:
@@ -172,6 +175,29 @@ class DatabaseStore:
             by_id_first = Case(When(id=wanted.lower(), then=Value(0)), default=Value(1))
             found = tasks.filter(Q(id=wanted.lower()) | Q(name=wanted))
             return found.order_by(by_id_first, "-stopped", "-id").first()
+
+    def group_tasks(self, label: str, *, failures: bool = True) -> QuerySet[Task]:
+        """The tasks of a group, in the order in which they were asked for."""
+        return groups.group_tasks(self.tasks(), label, failures=failures)
+
+    def group_results(self, label: str, *, failures: bool = False) -> list[Any]:
+        """Their results alone, in the same order; of a failure the line that says why."""
+        with self._guard():
+            return groups.group_results(self.tasks(), label, failures=failures)
+
+    def group_count(self, label: str, *, failures: bool = False) -> int:
+        """How many outcomes there are in a group; with `failures` how many failures."""
+        with self._guard():
+            return groups.group_count(self.tasks(), label, failures=failures)
+
+    def group_counter(self, label: str, *, failures: bool = False) -> Callable[[], int]:
+        """A function that counts a group."""
+        return partial(self.group_count, label, failures=failures)
+
+    def group_delete(self, label: str, *, rows: bool = False) -> int:
+        """Take the label off the tasks of a group, or delete them; gives how many there were."""
+        with self._guard():
+            return groups.group_delete(self.tasks(), label, rows=rows)
 
     @property
     def _connection(self) -> BaseDatabaseWrapper:
@@ -226,7 +252,6 @@ class DatabaseStore:
         portion: list[Mapping[str, Any]] = []
         size = 0
         for row in rows:
-            _refuse_unfit(row)
             added = len(row["body"]) + len(row["value"]) + len(row["traceback"])
             self._refuse_oversized(row["id"], len(row["body"]) + len(row["value"]))
             if portion and (len(portion) == rows_max or size + added > BYTES_MAX):
@@ -338,24 +363,3 @@ def _upsert_statement(connection: BaseDatabaseWrapper, values: str) -> str:
 
 def _size(finished: Finished) -> int:
     return len(finished.message.body) + len(finished.outcome.value)
-
-
-def _winners(batch: Iterable[Finished]) -> list[Finished]:
-    """One outcome a task, in the order of ids: its first success, otherwise its last failure."""
-    winners: dict[str, Finished] = {}
-    for finished in batch:
-        earlier = winners.get(finished.message.id)
-        if earlier is None or not earlier.outcome.success:
-            winners[finished.message.id] = finished
-    # Monitors that write the same tasks lock them in the same order and never wait in a ring.
-    return [winners[id] for id in sorted(winners)]
-
-
-def _refuse_unfit(row: Mapping[str, Any]) -> None:
-    for name, limit in LIMITS.items():
-        text = row[name]
-        if text is not None and (len(text) > limit or plain(text) != text):
-            raise StoreRefused(
-                f"the {name} {text!r:.300} of task {row['id']} cannot be kept; it may have at most "
-                f"{limit} characters, and neither zero bytes nor halves of characters"
-            )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -218,10 +218,10 @@ class SimStore:
         self._world.chaos.store("after")
         return gathered
 
-    def kept(self, ids: Sequence[str]) -> dict[str, Finished]:
+    def kept(self, tasks: Iterable[TaskMessage]) -> dict[str, Finished]:
         """What is kept of these tasks."""
         self._world.chaos.store("before")
-        return self._store.kept(ids)
+        return self._store.kept(tasks)
 
     @contextmanager
     def unit(self) -> Iterator[None]:

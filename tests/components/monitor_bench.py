@@ -79,10 +79,11 @@ class RecordingStore:
         self.refuses = lambda finished: False
         self.saved = []
 
-    def kept(self, ids):
+    def kept(self, tasks):
+        ids = [message.id for message in tasks]
         if self.forgetful:
             raise StoreUnavailable("no answer to kept")
-        self.journal.append(("kept", list(ids)))
+        self.journal.append(("kept", ids))
         return {id: self.successes[id] for id in ids if id in self.successes}
 
     def save(self, batch):

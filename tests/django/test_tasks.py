@@ -166,8 +166,7 @@ def test_without_a_broker_the_caller_hears_which_setting_is_missing(settings):
         ("math.floor", (1.5,), {"q_options": {"grup": "math"}}),
         ("math.floor", (1.5,), {"hook": lambda task: task}),
         ("math.floor", (1.5,), {"broker": "default"}),
-        ("math.floor", (1.5,), {"cached": True}),
-        ("math.floor", (1.5,), {"cached": 60}),
+        ("math.floor", (1.5,), {"cached": "yes"}),
     ],
 )
 @pytest.mark.parametrize("sync", [False, True])
@@ -342,13 +341,6 @@ def test_a_wait_goes_on_until_the_outcome_is_there():
         assert result(ID, wait=-1) == "late"
 
     assert len(looks) == 3
-
-
-@pytest.mark.parametrize("function", [result, fetch])
-@pytest.mark.parametrize("cached", [True, 60])
-def test_a_cached_result_is_refused(function, cached):
-    with pytest.raises(TaskRefused, match=r"cached.*not there yet"):
-        function(ID, cached=cached)
 
 
 def test_queue_size_asks_the_broker_that_it_is_given(broker):
