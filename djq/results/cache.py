@@ -42,7 +42,7 @@ from djq.results.cache_entries import (
     seconds_of,
     task_key,
 )
-from djq.results.cache_log import KEPT_SECONDS, CacheLogs, Chunk, refusal
+from djq.results.cache_log import KEPT_SECONDS, CacheLogs, Chunk, refusal, refusing
 from djq.results.texts import plain, refuse_unfit
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ class CacheStore:
                 self._cache.delete_many([task_key(id) for id in ids])
             else:
                 self._unlabel(ids, members)
-            self._logs.delete(group_key(label), members.position)
+            self._logs.delete(group_key(label), members.end)
             return len(ids)
 
     # Entries.
@@ -205,7 +205,8 @@ class CacheStore:
                 key for key, value in entries.items() if not self._replace(key, value, seconds)
             ]
         else:
-            refused = list(self._cache.set_many(dict(entries), seconds) or ())
+            with refusing(self._cache, entries.values()):
+                refused = list(self._cache.set_many(dict(entries), seconds) or ())
         for key in refused:
             raise refusal(entries[key])
 
@@ -269,17 +270,18 @@ class CacheStore:
         self._progress.move_to_end(id)
         if len(self._progress) > ITERS_MAX:
             self._progress.popitem(last=False)
-        chunks, position, is_torn = self._logs.read(iter_key(id), progress.position)
-        progress.position = position
-        progress.places.update(place for chunk in chunks for place, *_ in chunk)
-        if len(progress.places) != message.total and not is_torn:
+        new = self._logs.read(iter_key(id), progress.position)
+        progress.position = new.position
+        progress.places.update(place for chunk in new.chunks for place, *_ in chunk)
+        if len(progress.places) != message.total and not new.is_torn:
             return None
         if self._cache.get(over_key(id)) is not None:
             # Another monitor was quicker, and what is missing was deleted by it.
             return None
-        gathered = self._put_iter(message, self._logs.read(iter_key(id))[0])
+        everything = self._logs.read(iter_key(id))
+        gathered = self._put_iter(message, everything.chunks)
         self._cache.set(over_key(id), True, KEPT_SECONDS)
-        self._logs.delete(iter_key(id), position)
+        self._logs.delete(iter_key(id), max(everything.end, new.position))
         del self._progress[id]
         return gathered
 

@@ -30,12 +30,15 @@ class Members:
         self._successes: dict[str, bool] = {}
         self.until: dict[str, float | None] = {}
         """When each is gone, in seconds since 1970. None: never."""
-        self.position = 0
+        self._position = 0
+        self.end = 0
+        """The slot behind the last one that was found."""
 
     def alive(self, now: datetime) -> dict[str, bool]:
         """Those that have not gone by now, and whether each is a success."""
-        chunks, self.position, _ = self._logs.read(self._key, self.position)
-        for chunk in chunks:
+        new = self._logs.read(self._key, self._position)
+        self._position, self.end = new.position, max(self.end, new.end)
+        for chunk in new.chunks:
             for id, success, until in chunk:
                 if success is None:
                     self._successes.pop(id, None)

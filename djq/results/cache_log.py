@@ -11,10 +11,11 @@ same folder keeps writers apart.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import attrs
 from django.core.cache.backends.base import BaseCache
 from django.core.cache.backends.filebased import FileBasedCache
 from django.core.files import locks
@@ -34,6 +35,20 @@ KEPT_SECONDS = 30 * 86_400
 
 Chunk = tuple[Any, ...]
 """What is written to one slot: plain values."""
+
+
+@attrs.frozen(kw_only=True)
+class Reading:
+    """What was found in a list."""
+
+    chunks: list[Chunk]
+    position: int
+    """The slot to go on from. A cache may answer for a later slot before it has got an earlier one:
+    what was found behind such a gap is found once more."""
+    end: int
+    """The slot behind the last one that was found."""
+    is_torn: bool
+    """A slot that had been written is gone."""
 
 
 class CacheLogs:
@@ -62,27 +77,31 @@ class CacheLogs:
         # A list that lasts longer than its hint could not be read behind a gap.
         self._cache.set_many(after, None if seconds is None else max(seconds, KEPT_SECONDS))
 
-    def read(self, name: str, since: int = 0) -> tuple[list[Chunk], int, bool]:
-        """Give the chunks from slot `since` on, the slot to go on from, and whether one is gone."""
+    def read(self, name: str, since: int = 0) -> Reading:
+        """Read a list from slot `since` on."""
         head = int(self._cache.get(f"{name}:head") or 0)
-        chunks: list[Chunk] = []
-        number = end = since
+        found: dict[int, Chunk] = {}
+        number = since
         width = WINDOW_MIN
         while True:
             width = min(max(head - number, width), WINDOW_MAX)
             keys = {f"{name}:{each}": each for each in range(number, number + width)}
-            found = self._cache.get_many(list(keys))
-            for key, each in keys.items():
-                if key in found:
-                    chunks.append(found[key])
-                    end = each + 1
+            some = self._cache.get_many(list(keys))
+            found.update((each, some[key]) for key, each in keys.items() if key in some)
             number += width
             width *= 2
             # Without a hint a gap is no end, since entries may have gone.
-            if number >= head and (end < number if head else not found):
+            if number >= head and (number - 1 not in found if head else not some):
                 break
-        after = max(end, head)
-        return chunks, after, len(chunks) < after - since
+        position = max(since, head)
+        while position in found:
+            position += 1
+        return Reading(
+            chunks=list(found.values()),
+            position=position,
+            end=max(found, default=position - 1) + 1,
+            is_torn=any(each not in found for each in range(since, head)),
+        )
 
     def delete(self, name: str, end: int) -> None:
         """Delete a list of so many slots."""
@@ -90,12 +109,12 @@ class CacheLogs:
 
     def _end(self, name: str) -> int:
         """Where a list ends of which there is no hint."""
-        return self.read(name)[1]
+        return self.read(name).end
 
     def _add(self, name: str, number: int, chunk: Chunk, seconds: int | None) -> int:
         """Write a chunk to the first free slot from this one on; gives its number."""
         tries = 0
-        while not self._cache.add(f"{name}:{number}", chunk, seconds):
+        while not self._added(f"{name}:{number}", chunk, seconds):
             if self._cache.get(f"{name}:{number}") is not None:
                 number += 1
                 continue
@@ -104,6 +123,24 @@ class CacheLogs:
             if tries == TRIES_MAX:
                 raise refusal(chunk)
         return number
+
+    def _added(self, key: str, chunk: Chunk, seconds: int | None) -> bool:
+        with refusing(self._cache, [chunk]):
+            return self._cache.add(key, chunk, seconds)
+
+
+@contextmanager
+def refusing(cache: BaseCache, values: Iterable[object]) -> Iterator[None]:
+    """Tell a value that is too large from a cache that is away: some raise errors for both."""
+    try:
+        yield
+    except Exception as error:
+        largest = max(values, key=_size_of)
+        if _size_of(largest) < LARGE_BYTES:
+            raise
+        # One that is away does not answer this either, and its own error is the one to tell.
+        cache.get("djq:probe")
+        raise refusal(largest) from error
 
 
 def refusal(value: object) -> StoreRefused | StoreUnavailable:
