@@ -235,6 +235,8 @@ class MemoryStore:
 
     def group_tasks(self, label: str, *, failures: bool = True) -> list[MemoryTask]:
         """The tasks of a group, in the order in which they were asked for."""
+        if not isinstance(label, str):
+            raise TypeError(f"{label!r} is no label of a group")
         tasks = sorted(self._tasks.values(), key=lambda task: (task.started, task.place, task.id))
         return [task for task in tasks if task.group == label and (failures or task.success)]
 

@@ -150,8 +150,8 @@ class CacheStore:
 
     def group_delete(self, label: str, *, rows: bool = False) -> int:
         """Take the label off the tasks of a group, or delete them; gives how many there were."""
+        members = Members(self._logs, label)
         with self._guard():
-            members = Members(self._logs, label)
             ids = list(members.alive(self._clock.now()))
             if rows:
                 self._cache.delete_many([task_key(id) for id in ids])
@@ -236,8 +236,9 @@ class CacheStore:
     # Groups.
 
     def _group(self, label: str, *, failures: bool) -> list[Finished]:
+        members = Members(self._logs, label)
         with self._guard():
-            ids = Members(self._logs, label).alive(self._clock.now())
+            ids = members.alive(self._clock.now())
             outcomes = self._load(ids).values()
         wanted = [one for one in outcomes if failures or one.outcome.success]
         return sorted(wanted, key=call_order)

@@ -14,7 +14,7 @@ from djq.core.frame import pack, unpack
 from djq.core.gathering import element_of
 from djq.core.message import Finished, Outcome, TaskMessage
 from djq.results.cache_log import CacheLogs, Chunk
-from djq.results.texts import plain
+from djq.results.texts import checked_label, plain
 
 PREFIX = "djq"
 CHUNK_BYTES_MAX = 250_000
@@ -66,7 +66,7 @@ def name_key(name: str) -> str:
 
 
 def group_key(label: str) -> str:
-    return f"{PREFIX}:group:{digest(label)}"
+    return f"{PREFIX}:group:{digest(checked_label(label))}"
 
 
 def iter_key(id: str) -> str:

@@ -182,12 +182,12 @@ class DatabaseStore:
 
     def group_results(self, label: str, *, failures: bool = False) -> list[Any]:
         """Their results alone, in the same order; of a failure the line that says why."""
-        with self._guard():
+        with self._guard(body=False):
             return groups.group_results(self.tasks(), label, failures=failures)
 
     def group_count(self, label: str, *, failures: bool = False) -> int:
         """How many outcomes there are in a group; with `failures` how many failures."""
-        with self._guard():
+        with self._guard(body=False):
             return groups.group_count(self.tasks(), label, failures=failures)
 
     def group_counter(self, label: str, *, failures: bool = False) -> Callable[[], int]:
@@ -196,7 +196,7 @@ class DatabaseStore:
 
     def group_delete(self, label: str, *, rows: bool = False) -> int:
         """Take the label off the tasks of a group, or delete them; gives how many there were."""
-        with self._guard():
+        with self._guard(body=False):
             return groups.group_delete(self.tasks(), label, rows=rows)
 
     @property

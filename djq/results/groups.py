@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from djq.core.call import load_value
+from djq.results.texts import checked_label
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -21,7 +22,7 @@ def group_tasks(
     tasks: QuerySet[AnyTask], label: str, *, failures: bool = True
 ) -> QuerySet[AnyTask]:
     """The tasks of a group, in the order in which they were asked for; without failures if not wanted."""
-    group = tasks.filter(group=label).order_by(*CALL_ORDER)
+    group = _group(tasks, label).order_by(*CALL_ORDER)
     return group if failures else group.filter(success=True)
 
 
@@ -33,11 +34,16 @@ def group_results(tasks: QuerySet[AnyTask], label: str, *, failures: bool = Fals
 
 def group_count(tasks: QuerySet[AnyTask], label: str, *, failures: bool = False) -> int:
     """How many outcomes there are in a group; with `failures` how many failures."""
-    group = tasks.filter(group=label)
+    group = _group(tasks, label)
     return (group.filter(success=False) if failures else group).count()
 
 
 def group_delete(tasks: QuerySet[AnyTask], label: str, *, rows: bool = False) -> int:
     """Take the label off the tasks of a group, or delete them; gives how many there were."""
-    group = tasks.filter(group=label)
+    group = _group(tasks, label)
     return group.delete()[0] if rows else group.update(group=None)
+
+
+def _group(tasks: QuerySet[AnyTask], label: str) -> QuerySet[AnyTask]:
+    # To a database no label would mean: every task that has no group.
+    return tasks.filter(group=checked_label(label))

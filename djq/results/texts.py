@@ -14,6 +14,17 @@ def plain(text: str) -> str:
     return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def checked_label(label: object) -> str:
+    """Give the label of a group.
+
+    Raises:
+        TypeError: It is no text.
+    """
+    if not isinstance(label, str):
+        raise TypeError(f"the label of a group is {label!r:.100}; it must be a text")
+    return label
+
+
 def refuse_unfit(message: TaskMessage) -> None:
     """Refuse labels and paths that can never be kept.
 

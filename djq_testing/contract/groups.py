@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -91,6 +92,20 @@ class GroupContract(StoreFixtures):
         store.save([member(1, group=label)])
 
         assert [task.group for task in store.group_tasks(label)] == [label]
+
+    def test_no_label_is_no_group(self, store: SearchableStore) -> None:
+        store.save([finished(1)])
+        verbs: list[Callable[[Any], object]] = [
+            store.group_tasks,
+            store.group_results,
+            store.group_count,
+            store.group_delete,
+        ]
+
+        for verb in verbs:
+            with pytest.raises(TypeError, match="label"):
+                verb(None)
+        assert self.kept(store, range(3)) == [1]
 
     def test_label_is_taken_off(self, store: SearchableStore) -> None:
         store.save([member(1), finished(2, success=False, group="g"), finished(3, group="h")])
