@@ -89,9 +89,63 @@ def test_hook_is_called_with_the_outcome_that_is_kept():
 
     monitor_of(Letters(Keep((settled,))), broker, store, clock).step()
 
+    assert [message.id for message in sent_by(broker)] == [derived_id(id, "hook:success")]
+
+
+def chain_of(*links, **options):
+    """The message of a chain's first link, given what each has of its own; and the ids of all."""
+    ids, message, rest = SeededIds(), None, b""
+    names = [ids.task_id() for _ in links]
+    for place, own in reversed(list(enumerate(links))):
+        message = TaskMessage(
+            id=names[place],
+            name="a",
+            func=WORK,
+            enqueued_at=START,
+            place=place,
+            total=len(links),
+            rest=rest,
+            **{"body": dump_call(work, (place,), {}), **options, **own},
+        )
+        rest = pack(message)
+    return message, names
+
+
+def sent_by(broker):
     codec = make_codec()
-    followers = [unpack(codec.open(str(package))).id for _, package in broker.dequeue(10)]
-    assert followers == [derived_id(id, "hook:success")]
+    return [unpack(codec.open(str(package))) for _, package in broker.dequeue(10)]
+
+
+def test_link_that_failed_is_kept_when_one_behind_it_cannot_be():
+    clock, store = ManualClock(), MemoryStore()
+    broker = MemoryBroker(clock=clock)
+    first, ids = chain_of({}, {"group": "g" * 101, "hook": FOLLOW}, {"group": "g", "hook": FOLLOW})
+    settled = Settled(1, delivery_of(pack(first), "1:1", 1), Verdict.SAVE, failure("E: no", START))
+    link = Letters(Keep((settled,)))
+
+    monitor_of(link, broker, store, clock).step()
+
+    kept = [store.find(id) for id in ids]
+    lines = [task.result.partition(":")[0] for task in kept]
+    assert (lines, [task.group for task in kept]) == (
+        ["E", "ChainStopped", "ChainStopped"],
+        [None, None, "g"],
+    )
+    assert [message.id for message in sent_by(broker)] == [derived_id(ids[2], "hook:failure")]
+
+
+def test_link_that_can_neither_be_sent_nor_kept_as_it_is_stops_the_chain():
+    clock, store = ManualClock(), MemoryStore()
+    broker = MemoryBroker(clock=clock)
+    first, ids = chain_of({}, {"body": b"x" * 1_000_001, "group": "g" * 101}, {})
+    outcome = Outcome(True, pickle.dumps(2), "", START, 0.1)
+    settled = Settled(1, delivery_of(pack(first), "1:1", 1), Verdict.SAVE, outcome)
+
+    monitor_of(Letters(Keep((settled,))), broker, store, clock).step()
+
+    kept = [str(store.find(id).result).partition(":")[0] for id in ids]
+    assert kept == ["2", "TaskRefused", "ChainStopped"]
+    assert sent_by(broker) == []
 
 
 class RenamingBroker(Broker):
