@@ -67,8 +67,7 @@ class Followers:
         if batch.before is None or self._one_unit:
             # Once, or at a second try it would find what the first one had saved.
             batch.before = self._kept_of_links(batch.final)
-        successes = {one.message.id: one for one in batch.final if one.outcome.success}
-        standing = _by_successes(batch.final, {**successes, **batch.before})
+        standing = _standing(batch.final, batch.before)
         batch.stopped = [link for one in standing for link in stopped_links(one)]
 
     def save_apart(self, failures: Sequence[Finished], batch: Batch) -> list[Finished]:
@@ -96,7 +95,7 @@ class Followers:
         self, final: Sequence[Finished], before: Mapping[str, Finished]
     ) -> dict[str, TaskMessage]:
         links = {}
-        for one in _by_successes(final, before):
+        for one in _standing(final, before):
             link = next_link(one)
             if link is not None and sends_next(one, link, before, one_unit=self._one_unit):
                 links[link.id] = link
@@ -148,12 +147,22 @@ class Followers:
         return failed
 
 
+def _standing(final: Sequence[Finished], before: Mapping[str, Finished]) -> list[Finished]:
+    """The outcomes that stand when one task may be among them twice: its first success, if it has one.
+
+    That may have been kept `before`; a failure that was kept gives way to one among these.
+    """
+    successes = {one.message.id: one for one in reversed(final) if one.outcome.success}
+    kept = {id: one for id, one in before.items() if one.outcome.success}
+    return _by_successes(final, {**successes, **kept})
+
+
 def _by_successes(outcomes: Iterable[Finished], kept: Mapping[str, Finished]) -> list[Finished]:
-    """The outcomes that stand: a failure gives way to the success that the store keeps."""
+    """The outcomes that stand: any other gives way to the success that the store keeps."""
     standing = []
     for one in outcomes:
         first = kept.get(one.message.id)
-        if first is not None and first.outcome.success and not one.outcome.success:
+        if first is not None and first.outcome.success:
             standing.append(attrs.evolve(one, outcome=first.outcome, attempt=first.attempt))
         else:
             standing.append(one)

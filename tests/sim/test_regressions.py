@@ -11,7 +11,7 @@ import pickle
 import pytest
 
 from djq.components.monitor import Monitor
-from djq.core.call import dump_call
+from djq.core.call import dump_call, load_call
 from djq.core.composition import derived_id
 from djq.core.frame import delivery_of, pack, unpack
 from djq.core.message import Finished, Outcome, TaskMessage
@@ -146,6 +146,46 @@ def test_link_that_can_neither_be_sent_nor_kept_as_it_is_stops_the_chain():
     kept = [str(store.find(id).result).partition(":")[0] for id in ids]
     assert kept == ["2", "TaskRefused", "ChainStopped"]
     assert sent_by(broker) == []
+
+
+def settled_twice(message, *outcomes):
+    """Two deliveries of one task, in one batch."""
+    frame = pack(message)
+    return tuple(
+        Settled(ticket, delivery_of(frame, f"{ticket}:1", 1), Verdict.SAVE, outcome)
+        for ticket, outcome in enumerate(outcomes, 1)
+    )
+
+
+SUCCESS = Outcome(True, pickle.dumps(2), "", START, 0.1)
+FAILURE = failure("E: no", START)
+
+
+def test_success_stands_before_a_failure_of_its_batch_and_one_that_was_kept():
+    """The link had been stopped; then it was sent after all, delivered twice, and failed once."""
+    clock, store = ManualClock(), MemoryStore()
+    broker = MemoryBroker(clock=clock)
+    first, ids = chain_of({}, {})
+    store.save([Finished(first, failure("ChainStopped: not run", START), 0)])
+    settled = settled_twice(first, FAILURE, SUCCESS)
+
+    monitor_of(Letters(Keep(settled)), broker, store, clock).step()
+
+    assert store.find(ids[1]) is None
+    assert [message.id for message in sent_by(broker)] == [ids[1]]
+
+
+@pytest.mark.parametrize("outcomes", [(FAILURE, SUCCESS), (SUCCESS, FAILURE)])
+def test_what_is_kept_is_handed_on_when_a_link_both_failed_and_succeeded(outcomes):
+    clock, store = ManualClock(), MemoryStore()
+    broker = MemoryBroker(clock=clock)
+    first, _ = chain_of({}, {}, goes_on=True, hands_on=True)
+    settled = settled_twice(first, *outcomes)
+
+    monitor_of(Letters(Keep(settled)), broker, store, clock).step()
+
+    (second,) = sent_by(broker)
+    assert load_call(second.body)[1] == (2, 1)
 
 
 class RenamingBroker(Broker):
