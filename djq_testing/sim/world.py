@@ -21,6 +21,7 @@ from djq_testing.clock import SeededIds
 from djq_testing.memory import MemoryStore
 from djq_testing.sim import spawn, workload
 from djq_testing.sim.checker import Checker
+from djq_testing.sim.compositions import draw_compositions
 from djq_testing.sim.faults import Chaos, Violation, draw_faults, draw_scene
 from djq_testing.sim.parts import Parts
 from djq_testing.sim.servers import QueueServer, SimBroker, SimStore
@@ -54,6 +55,7 @@ class World:
         plan = draw_faults(rng)
         self.ids = SeededIds(seed)
         self.tasks = workload.draw_tasks(rng, self.ids, self.scene, plan)
+        self.compositions = draw_compositions(random.Random(f"compositions {seed}"), self.tasks)
         self.chaos = Chaos(rng, plan)
         self.timeline = Timeline()
         self.trace = Trace(self.timeline)
@@ -127,16 +129,18 @@ class World:
 
     # What tasks do; `workload` calls these.
 
-    def perform(self, number: int) -> int:
-        """Do what the task of this number does."""
+    def perform(self, number: int, handed: tuple[object, ...]) -> int:
+        """Do what the task of this number does, given what the link before has handed on to it."""
         spec, process = self.tasks[number], self._stepping
         assert process is not None, "a task runs in a step of its worker"
         process.clock.behind = 0.0
+        self.checker.composed.handed_on(spec, handed)
         self.checker.performed[spec.id] += 1
-        if spec.behaviour is workload.Behaviour.RAISES:
-            raise ValueError(f"task {number} fails")
-        if spec.behaviour is workload.Behaviour.LEAVES:
+        fails = spec.fails(self.checker.performed[spec.id])
+        if fails and spec.behaviour is workload.Behaviour.LEAVES:
             raise SystemExit(number)
+        if fails and spec.behaviour is not workload.Behaviour.OVERRUNS:
+            raise ValueError(f"task {number} fails")
         return number * 2
 
     def followed(self, task_id: str) -> None:

@@ -143,6 +143,9 @@ class _Mute:
     def receive(self):
         return self._link.receive()
 
+    def take(self):
+        return self._link.take()
+
     @property
     def ended(self) -> bool:
         return self._link.ended
