@@ -67,6 +67,8 @@ class World:
         self.checker = Checker(self)
         self.restarts = True
         """A cluster that has ended is started anew."""
+        self._unattended: dict[int, float] = {}
+        """Since when each cluster has had no monitor that could renew its leases."""
         self._stepping: SimProcess | None = None
         self._steps = 0
         self._pids = 100
@@ -86,6 +88,7 @@ class World:
         name = f"{label} {child.role.value}"
         process = self._new(child, name, parent)
         process.cluster = parent.cluster
+        self._unattended.setdefault(parent.cluster, self.timeline.now)
         seconds = self.chaos.rng.uniform(0.001, 0.03)
         if self.chaos.strikes("death_at_start"):
             self.timeline.after(seconds, self.die, process, 70, "its start")
@@ -110,6 +113,8 @@ class World:
         self.note(process, "dies", f"with {code}, by {cause}")
         self._count_death(process, cause)
         process.is_alive = False
+        if process.role is Role.MONITOR and process.component is not None:
+            self._unattended[process.cluster] = self.timeline.now
         del self.processes[process.pid]
         if process.run is not None:
             self.checker.deaths[process.run.delivery.task_id] += 1
@@ -251,9 +256,11 @@ class World:
 
     def _count_death(self, process: SimProcess, cause: str) -> None:
         """A kill by the parent is a blow to whoever had done nothing wrong."""
-        if cause not in {"its parent", "its command"} or process.component is None:
-            return
         run = process.run
+        # One whose end is ordered may die by its own task before that strikes.
+        is_order = cause in {"its parent", "its command"} or (process.is_doomed and run is not None)
+        if not is_order or process.component is None:
+            return
         if process.role is not Role.WORKER:
             self.chaos.hits["ended"] += 1
             sentinel: Any = process.parent.component if process.parent is not None else None
@@ -286,6 +293,10 @@ class World:
             return
         around = Surroundings(process.clock, self.ids, SimObserver(self, process))
         process.component = self._make(process, around)
+        if process.role is Role.MONITOR:
+            seconds = self.timeline.now - self._unattended[process.cluster]
+            if seconds > self.scene.lease_seconds / 2:
+                self.chaos.hits["unattended"] += 1
         self._request(process, self.timeline.now)
 
     def _make(self, process: SimProcess, around: Surroundings) -> Component:

@@ -28,6 +28,8 @@ FIXED = {
     1030: "a pusher that its command ended after the stop was taken for one that the stop ended",
     2193: "the queue was taken for empty while its last packages were on their way to the sentinel",
     20967: "a stop waited for ever: retired workers for successors that had left",
+    10048: "a worker whose end was ordered ended itself with its next task, which was not counted",
+    11152: "monitors died at their start for so long that leases ran out, and nothing had struck",
     24090: "what stop_timeout ends was ended a guard cycle late",
 }
 
