@@ -8,18 +8,20 @@ stops nobody: a hook is told of and left out, and a link is a failure like any o
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 
 import attrs
 
 from djq.components.sealing import send_all
 from djq.core.codec import Codec
 from djq.core.composition import hook_of, next_link, sends_next, stopped_links
-from djq.core.events import HookFailed
+from djq.core.events import HookFailed, TaskUnsaved
 from djq.core.frame import pack, unpack
 from djq.core.gathering import Gathered
 from djq.core.message import Finished, TaskMessage
 from djq.core.protocol import Settled
-from djq.core.settlement import failure
+from djq.core.settlement import bare, failure
+from djq.exceptions import StoreRefused
 from djq.ports import Broker, Clock, ResultStore
 
 
@@ -39,6 +41,8 @@ class Batch:
     """Failures of links that will never run."""
     gathered: Sequence[Gathered] = ()
     """Iters that have become complete."""
+    unsaved: dict[str, TaskUnsaved] = attrs.Factory(dict)
+    """Those links that the store could not keep as they were, by their ids."""
     unfollowed: list[HookFailed] = attrs.Factory(list)
     """Hooks that can never be sent."""
     returned: list[Settled] = attrs.Factory(list)
@@ -63,9 +67,12 @@ class Followers:
         if batch.before is None or self._one_unit:
             # Once, or at a second try it would find what the first one had saved.
             batch.before = self._kept_of_links(batch.final)
-        successes = {one.message.id: one for one in batch.final if one.outcome.success}
-        standing = _by_successes(batch.final, {**successes, **batch.before})
+        standing = _standing(batch.final, batch.before)
         batch.stopped = [link for one in standing for link in stopped_links(one)]
+
+    def save_apart(self, failures: Sequence[Finished], batch: Batch) -> list[Finished]:
+        """Save each link's failure by itself, since the store refuses one of them; gives what it keeps."""
+        return [self._save_alone(one, batch) for one in failures]
 
     def send(self, batch: Batch) -> None:
         """Send the hooks and the next links of a batch that is saved."""
@@ -88,7 +95,7 @@ class Followers:
         self, final: Sequence[Finished], before: Mapping[str, Finished]
     ) -> dict[str, TaskMessage]:
         links = {}
-        for one in _by_successes(final, before):
+        for one in _standing(final, before):
             link = next_link(one)
             if link is not None and sends_next(one, link, before, one_unit=self._one_unit):
                 links[link.id] = link
@@ -121,16 +128,41 @@ class Followers:
                 failed.append(Finished(link, failure(line, self._clock.now()), attempt=0))
         failed += [link for one in failed for link in stopped_links(one)]
         if failed:
-            self._store.save(failed)
+            try:
+                self._store.save(failed)
+            except StoreRefused:
+                return self.save_apart(failed, batch)
+        return failed
+
+    def _save_alone(self, failed: Finished, batch: Batch) -> Finished:
+        try:
+            self._store.save([failed])
+        except StoreRefused as error:
+            message = failed.message
+            batch.unsaved[message.id] = TaskUnsaved(message.id, message.name, str(error))
+            failed = attrs.evolve(failed, message=bare(message))
+            # One that is refused even so has only the log.
+            with suppress(StoreRefused):
+                self._store.save([failed])
         return failed
 
 
+def _standing(final: Sequence[Finished], before: Mapping[str, Finished]) -> list[Finished]:
+    """The outcomes that stand when one task may be among them twice: its first success, if it has one.
+
+    That may have been kept `before`; a failure that was kept gives way to one among these.
+    """
+    successes = {one.message.id: one for one in reversed(final) if one.outcome.success}
+    kept = {id: one for id, one in before.items() if one.outcome.success}
+    return _by_successes(final, {**successes, **kept})
+
+
 def _by_successes(outcomes: Iterable[Finished], kept: Mapping[str, Finished]) -> list[Finished]:
-    """The outcomes that stand: a failure gives way to the success that the store keeps."""
+    """The outcomes that stand: any other gives way to the success that the store keeps."""
     standing = []
     for one in outcomes:
         first = kept.get(one.message.id)
-        if first is not None and first.outcome.success and not one.outcome.success:
+        if first is not None and first.outcome.success:
             standing.append(attrs.evolve(one, outcome=first.outcome, attempt=first.attempt))
         else:
             standing.append(one)

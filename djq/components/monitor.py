@@ -35,7 +35,7 @@ from djq.core.gathering import Gathered
 from djq.core.lifecycle import Role
 from djq.core.message import Finished, Kind
 from djq.core.protocol import Keep, Kept, Ready, Renew, Renewed, Settled, Stop, Verdict
-from djq.core.settlement import failure
+from djq.core.settlement import bare, failure
 from djq.exceptions import BrokerUnavailable, StoreRefused, StoreUnavailable
 from djq.ports import Broker, Link, ResultStore, Surroundings, Wait
 
@@ -211,9 +211,17 @@ class Monitor:
                 if one.message.kind is Kind.TASK and not one.message.iter
             ),
             *(one for one in batch.final if one.message.iter),
-            *batch.stopped,
         ]
-        batch.gathered = self._store.save(tasks) if tasks else ()
+        if not tasks:
+            return
+        try:
+            batch.gathered = self._store.save([*tasks, *batch.stopped])
+        except StoreRefused:
+            if len(batch.items) > 1 or not batch.stopped:
+                raise
+            # A link must not lose its outcome because of another that never ran.
+            batch.gathered = self._store.save(tasks)
+            batch.stopped = self._followers.save_apart(batch.stopped, batch)
 
     def _follow(self, batch: Batch) -> None:
         self._followers.send(batch)
@@ -262,8 +270,8 @@ class Monitor:
         item = self._failed(batch.items[0], line)
         if self._refusals > 1:
             # Not the value, then: the call itself. What is left names the task and says what happened.
-            bare = attrs.evolve(message, body=b"", group=None, hook=None)
-            item = attrs.evolve(item, delivery=attrs.evolve(item.delivery, frame=pack(bare)))
+            frame = pack(bare(message))
+            item = attrs.evolve(item, delivery=attrs.evolve(item.delivery, frame=frame))
         self._pending.appendleft(item)
 
     def _failed(self, item: Settled, line: str) -> Settled:
@@ -281,6 +289,8 @@ class Monitor:
             if item.verdict.hands_back:
                 delivery = item.delivery
                 notify(TaskHandedBack(delivery.task_id, delivery.name, delivery.func))
+        for unsaved in batch.unsaved.values():
+            notify(unsaved)
         for finished in (*batch.finished, *batch.stopped):
             self._tell_one(finished, quiet=quiet)
         for gathered in batch.gathered:

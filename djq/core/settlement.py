@@ -87,6 +87,11 @@ def timeout_line(seconds: float) -> str:
     return f"TaskTimedOut: timed out after {seconds:g} s"
 
 
+def bare(message: TaskMessage) -> TaskMessage:
+    """What is kept of a task that a store refuses, whatever came of it: which task it was."""
+    return attrs.evolve(message, body=b"", group=None, hook=None)
+
+
 STOPPED_LINK = "ChainStopped"
 
 

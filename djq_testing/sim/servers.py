@@ -20,6 +20,7 @@ from djq.core.message import Finished, TaskMessage
 from djq.exceptions import BadPackage
 from djq.ports import Broker, Received
 from djq_testing.memory import MemoryBroker, MemoryStore, MemoryTask, Row
+from djq_testing.sim.composition_checker import Kept
 
 if TYPE_CHECKING:
     from djq_testing.sim.spawn import SimProcess
@@ -60,6 +61,8 @@ class QueueServer:
         """Packages too many, by the id of their task."""
         self.unbegun: set[str] = set()
         """Receipts of the twin whose deliveries were given back before their tasks began."""
+        self.sent: list[TaskMessage] = []
+        """What monitors have sent since the last transaction began."""
         self._messages: dict[str, TaskMessage | None] = {}
 
     def read(self, package: str) -> TaskMessage | None:
@@ -87,7 +90,9 @@ class QueueServer:
                 self.attempts[message.id] = max(self.attempts[message.id], one.attempt)
                 if self._world.chaos.strikes("duplicate"):
                     self.copies[message.id] += 1
-                    self.memory.enqueue(str(package))
+                    self._world.timeline.after(
+                        self._world.chaos.copy_seconds(), self.memory.enqueue, str(package)
+                    )
         return received
 
     def inner(self, receipt: str) -> str:
@@ -158,7 +163,11 @@ class SimBroker(Broker):
 
     def enqueue(self, task: str) -> str | None:
         self._before("enqueues", self._server.read(task))
+        message = self._server.read(task)
+        self._world.checker.composed.sent(self._process, message)
         answer = self._server.memory.enqueue(task)
+        if message is not None:
+            self._server.sent.append(message)
         self._world.chaos.broker("after")
         return answer
 
@@ -211,10 +220,10 @@ class SimStore:
     def save(self, batch: Sequence[Finished]) -> Sequence[Gathered]:
         """Keep the outcomes, all or none."""
         self._world.chaos.store("before")
-        before = {task.id: task for task in self._store.tasks}
+        before = Kept.by(self._store)
         gathered = self._store.save(batch)
         self._world.note(self._process, "saves", batch)
-        self._world.checker.saved(batch, gathered, before)
+        self._world.checker.saved(self._process, batch, gathered, before)
         self._world.chaos.store("after")
         return gathered
 
@@ -228,6 +237,8 @@ class SimStore:
         """A transaction over store and queue: whatever goes wrong in it, it was not."""
         queue = self._world.queue.snapshot()
         store = {name: dict(vars(self._store)[name]) for name in ("_tasks", "_elements")}
+        before = Kept.by(self._store)
+        self._world.queue.sent.clear()
         try:
             yield
             self._world.chaos.store("before")
@@ -236,6 +247,7 @@ class SimStore:
             vars(self._store).update(store)
             self._world.note(self._process, "rolls back", None)
             raise
+        self._world.checker.composed.committed(before, self._world.queue.sent)
         self._world.chaos.store("after")
 
     def present(self, finished: Finished) -> MemoryTask:

@@ -20,6 +20,7 @@ from djq.core.supervision import Child, Supervision
 from djq.exceptions import BadPackage, StoreUnavailable
 from djq.ports import Wait
 from djq_testing.sim import Parts
+from tests.sim.composition_mutants import COMPOSITION_MUTANTS
 from tests.sim.server_mutants import (
     CountsWhatWasNotBegun,
     ForgetsTheCount,
@@ -43,17 +44,6 @@ class AcknowledgesWhatItCouldNotSave(Monitor):
             super()._save(batch)
         except StoreUnavailable:
             return
-
-
-class ForgetsHooks(Monitor):
-    def _follow(self, batch: Batch) -> None:
-        """Nothing follows."""
-
-
-class SendsHooksAtEachTry(Monitor):
-    def _save(self, batch: Batch) -> None:
-        self._follow(batch)
-        super()._save(batch)
 
 
 class GivesUpWhenTheStoreIsAway(Monitor):
@@ -142,6 +132,9 @@ class _Mute:
 
     def receive(self):
         return self._link.receive()
+
+    def take(self):
+        return self._link.take()
 
     @property
     def ended(self) -> bool:
@@ -359,10 +352,8 @@ MUTANTS: dict[str, Parts] = {
         AcknowledgesWhatItCouldNotSave,
         AcknowledgesWhatIsLeftToTheBroker,
         DropsWhatIsHandedBack,
-        ForgetsHooks,
         GivesUpWhenTheStoreIsAway,
         KeepsNewReceiptsToItself,
-        SendsHooksAtEachTry,
     ),
     **_parts("pusher", DropsABatchWithPoison, FetchesWithoutCredit, LeavesPoisonInTheQueue),
     **_parts("worker", OutlivesItsSentinel, TellsWhatItBeganTooLate),
@@ -392,4 +383,5 @@ MUTANTS: dict[str, Parts] = {
     **_parts("command", MourningCommand, SaysThatAllWentWell, TellsTheSentinelOnlyOnce),
     **_parts("broker", CountsWhatWasNotBegun, ForgetsTheCount, LosesWhatIsTaken),
     **_parts("store", KeepsTheLatest, LosesFailures),
+    **COMPOSITION_MUTANTS,
 }
