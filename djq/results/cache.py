@@ -259,6 +259,10 @@ class CacheStore:
             assert finished.message.iter is not None, "it is an element's"
             iters[finished.message.iter].append(finished)
         over = self._cache.get_many([over_key(id) for id in iters])
+        for id in iters:
+            if over_key(id) in over:
+                # A monitor may have died before it had deleted these.
+                self._logs.delete(iter_key(id), self._logs.read(iter_key(id)).end)
         open_iters = {id: iters[id] for id in sorted(iters) if over_key(id) not in over}
         chunks = {iter_key(id): list(chunks_of(some)) for id, some in open_iters.items()}
         self._logs.append(chunks, KEPT_SECONDS)
