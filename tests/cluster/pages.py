@@ -99,16 +99,19 @@ def prepare(project: Project, *pages: Path) -> None:
 
 
 def write_files(page: Path, folder: Path, names: Mapping[str, str]) -> None:
-    """Write the files that a page shows, or what it adds to them; `names` renames some."""
+    """Write the files that a page shows; `names` renames some."""
     for block in blocks_of(page):
-        if block.file is None:
-            continue
-        path = folder / names.get(block.file, block.file)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.parent != folder:
-            (path.parent / "__init__.py").touch()
-        with path.open("a", encoding="utf-8") as file:
-            file.write("\n" + block.text)
+        if block.file is not None:
+            write_file(block, folder / names.get(block.file, block.file), folder)
+
+
+def write_file(block: Block, path: Path, folder: Path) -> None:
+    """Write a file of the project in this folder, or what is added to it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.parent != folder:
+        (path.parent / "__init__.py").touch()
+    with path.open("a", encoding="utf-8") as file:
+        file.write("\n" + block.text)
 
 
 def run_in(project: Project, page: Path) -> None:
@@ -136,12 +139,12 @@ def run(page: Path) -> None:
 
 def complaints_of(page: Path) -> Iterator[str]:
     names: dict[str, object] = {"__name__": "__main__", "outcome": outcome, "until": until}
-    parser, checker = doctest.DocTestParser(), doctest.OutputChecker()
+    parser = doctest.DocTestParser()
     for block in blocks_of(page):
         if block.language == "pycon":
             test = parser.get_doctest(block.text, names, page.name, str(page), block.line)
             report = StringIO()
-            doctest.DocTestRunner(checker, verbose=False, optionflags=FLAGS).run(
+            doctest.DocTestRunner(verbose=False, optionflags=FLAGS).run(
                 test, out=report.write, clear_globs=False
             )
             # A test has a copy of the names.
@@ -155,8 +158,14 @@ def complaints_of(page: Path) -> Iterator[str]:
             with redirect_stdout(printed):
                 exec(code, names)
             got = printed.getvalue()
-            if block.prints is not None and not checker.check_output(block.prints, got, FLAGS):
+            if not is_as_said(block, got):
                 yield f"{page.name}:{block.line}\nExpected:\n{block.prints}Got:\n{got}"
+
+
+def is_as_said(block: Block, printed: str) -> bool:
+    """Whether this is what a block has to print; yes if it does not say."""
+    says = block.prints
+    return says is None or doctest.OutputChecker().check_output(says, printed, FLAGS)
 
 
 def until(condition: Callable[[], object]) -> object:
