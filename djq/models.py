@@ -113,13 +113,9 @@ class Task(models.Model):
     def group_delete(self, tasks: bool = False) -> int:
         """Take the label off the tasks of this group, this one too; with `tasks` delete them.
 
-        Gives how many there were; 0 without a group.
+        This object still says which group it was. Gives how many there were; 0 without a group.
         """
-        if self.group is None:
-            return 0
-        count = self.delete_group(self.group, tasks)
-        self.group = None
-        return count
+        return 0 if self.group is None else self.delete_group(self.group, tasks)
 
     @classmethod
     def get_result(cls, task_id: str | UUID) -> Any | None:

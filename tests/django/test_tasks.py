@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import doctest
 import subprocess
 import sys
 import uuid
 from datetime import UTC, datetime
-from io import StringIO
-from pathlib import Path
 
 import pytest
 from django.db import connection, connections, transaction
@@ -350,24 +347,6 @@ def test_queue_size_asks_the_broker_that_it_is_given(broker):
 
     assert queue_size(broker) == 1
     assert queue_size() == 0
-
-
-def test_the_examples_of_the_documentation_are_true(settings):
-    settings.Q_CLUSTER = {"name": "tests", "orm": "default", "sync": True}
-    page = Path(__file__).parents[2] / "docs" / "tasks.md"
-
-    # The fence that ends an example would be taken for its output.
-    examples = doctest.DocTestParser().get_doctest(
-        page.read_text().replace("```", ""), {"__name__": "__main__"}, page.name, str(page), 0
-    )
-    report = StringIO()
-    runner = doctest.DocTestRunner(
-        optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE, verbose=False
-    )
-    runner.run(examples, out=report.write)
-
-    assert len(examples.examples) > 20
-    assert runner.failures == 0, report.getvalue()
 
 
 def test_the_functions_can_be_imported_before_django_is_set_up():
