@@ -91,7 +91,7 @@ def sends_next(
     then, by the same id, unless it is known to have run.
     """
     kept = before.get(link.id)
-    if kept is not None and not was_stopped(kept.outcome):
+    if kept is not None and not was_stopped(kept):
         return False
     own = before.get(finished.message.id)
     is_whole = one_unit and not finished.message.cached

@@ -12,7 +12,7 @@ from djq.core.call import dump_call, load_call
 from djq.core.composition import hook_of, next_link, sends_next, stopped_links
 from djq.core.frame import pack, unpack
 from djq.core.message import Finished
-from djq.core.settlement import failure, stopped_line, winners
+from djq.core.settlement import failure, stopped_line, was_stopped, winners
 from tests.core import chain_samples as samples
 from tests.core.chain_samples import NOON, chain, failed, link, succeeded
 
@@ -119,6 +119,16 @@ def test_the_hook_of_a_link_carries_its_outcome_and_not_the_rest_of_the_chain():
 
     assert pickle.loads(hook.body).message.rest == b""
     assert pickle.loads(hook_of(stopped).body) == stopped
+
+
+def test_a_failure_that_was_never_run_is_told_from_one_that_was():
+    (stopped,) = stopped_links(failed(chain(2)))
+    same_line = failed(chain(1), stopped_line(chain(2)))
+
+    assert was_stopped(stopped)
+    assert not was_stopped(failed(chain(1), attempt=0))
+    assert not was_stopped(same_line), "a task may raise what it likes"
+    assert not was_stopped(succeeded(chain(1), stopped_line(chain(2)), attempt=0))
 
 
 # Whether the next link has to be sent.
