@@ -94,3 +94,12 @@ def test_what_does_not_open_fails_its_reader_alone(make):
 
     with pytest.raises((RuntimeError, CallUnreadable), match="does not open"):
         pickle.loads(joined)
+
+
+def test_a_handed_on_result_that_does_not_open_is_told_once():
+    body = with_first_argument(pickle.dumps(None), dump_call("m.f", (Broken(),), {}))
+
+    with pytest.raises(CallUnreadable) as caught:
+        load_call(body)
+
+    assert str(caught.value).count("cannot be unpickled") == 1
