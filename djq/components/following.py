@@ -19,7 +19,7 @@ from djq.core.frame import pack, unpack
 from djq.core.gathering import Gathered
 from djq.core.message import Finished, TaskMessage
 from djq.core.protocol import Settled
-from djq.core.settlement import failure
+from djq.core.settlement import failure, winners
 from djq.ports import Broker, Clock, ResultStore
 
 
@@ -63,8 +63,7 @@ class Followers:
         if batch.before is None or self._one_unit:
             # Once, or at a second try it would find what the first one had saved.
             batch.before = self._kept_of_links(batch.final)
-        successes = {one.message.id: one for one in batch.final if one.outcome.success}
-        standing = _by_successes(batch.final, {**successes, **batch.before})
+        standing = _standing(batch.final, batch.before)
         batch.stopped = [link for one in standing for link in stopped_links(one)]
 
     def send(self, batch: Batch) -> None:
@@ -78,7 +77,7 @@ class Followers:
         batch.unfollowed = []
         # A monitor may have died between a success and its hook. Whatever then becomes of the task
         # when it is delivered again, its record is the success, and its hook is still to be called.
-        outcomes = [*_by_successes(batch.finished, kept), *batch.stopped]
+        outcomes = [*_standing(batch.finished, kept), *batch.stopped]
         final = batch.final
         while outcomes:
             links = self._links_of(final, batch.before or {})
@@ -88,7 +87,7 @@ class Followers:
         self, final: Sequence[Finished], before: Mapping[str, Finished]
     ) -> dict[str, TaskMessage]:
         links = {}
-        for one in _by_successes(final, before):
+        for one in _standing(final, before):
             link = next_link(one)
             if link is not None and sends_next(one, link, before, one_unit=self._one_unit):
                 links[link.id] = link
@@ -125,24 +124,22 @@ class Followers:
         return failed
 
 
-def _by_successes(outcomes: Iterable[Finished], kept: Mapping[str, Finished]) -> list[Finished]:
-    """The outcomes that stand: a failure gives way to the success that the store keeps."""
-    standing = []
-    for one in outcomes:
-        first = kept.get(one.message.id)
-        if first is not None and first.outcome.success and not one.outcome.success:
-            standing.append(attrs.evolve(one, outcome=first.outcome, attempt=first.attempt))
-        else:
-            standing.append(one)
-    return standing
+def _standing(outcomes: Sequence[Finished], kept: Mapping[str, Finished]) -> list[Finished]:
+    """One outcome a task, in their order, as the store keeps it: its first success is final."""
+    winning = {one.message.id: one for one in winners(outcomes)}
+    return [
+        _kept_or(winning[id], kept.get(id))
+        for id in dict.fromkeys(one.message.id for one in outcomes)
+    ]
+
+
+def _kept_or(finished: Finished, kept: Finished | None) -> Finished:
+    if kept is None or not kept.outcome.success:
+        return finished
+    return attrs.evolve(finished, outcome=kept.outcome, attempt=kept.attempt)
 
 
 def _hooks_of(outcomes: Iterable[Finished]) -> dict[str, tuple[TaskMessage, TaskMessage]]:
     """The hooks to call, each with its task, by the hook's id."""
-    hooks: dict[str, tuple[TaskMessage, TaskMessage]] = {}
-    for one in outcomes:
-        hook = hook_of(one)
-        # Of one task twice in a batch, the first success and the last failure count.
-        if hook is not None and (hook.id not in hooks or not one.outcome.success):
-            hooks[hook.id] = (one.message, hook)
-    return hooks
+    hooks = ((one.message, hook_of(one)) for one in outcomes)
+    return {hook.id: (task, hook) for task, hook in hooks if hook is not None}
