@@ -68,16 +68,17 @@ class Followers:
 
     def send(self, batch: Batch) -> None:
         """Send the hooks and the next links of a batch that is saved."""
+        outcomes = [*batch.finished, *batch.stopped]
         failures = [
             one.message
-            for one in batch.finished
+            for one in outcomes
             if not one.outcome.success and one.message.hook is not None
         ]
         kept = self._store.kept(failures) if failures else {}
         batch.unfollowed = []
         # A monitor may have died between a success and its hook. Whatever then becomes of the task
         # when it is delivered again, its record is the success, and its hook is still to be called.
-        outcomes = [*_standing(batch.finished, kept), *batch.stopped]
+        outcomes = _standing(outcomes, kept)
         final = batch.final
         while outcomes:
             links = self._links_of(final, batch.before or {})

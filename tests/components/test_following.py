@@ -253,6 +253,22 @@ def test_two_links_of_a_chain_may_come_in_one_batch(one_database):
     assert bench.outcomes == {"link-0": "value", "link-1": "value"}
 
 
+@each_database
+@pytest.mark.parametrize("same_batch", [False, True])
+def test_a_link_that_succeeded_has_no_failure_s_hook_when_one_before_it_fails_later(
+    one_database, same_batch
+):
+    bench = ChainBench(one_database=one_database)
+    # Its own success is not kept, so the failure of another delivery is all that is known of it.
+    first = attrs.evolve(chain(2, hook=HOOK), save=False, hook=None)
+    second, late = succeeded(link_of(first, 1)), failed(first, attempt=2)
+    for batch in [[second, late]] if same_batch else [[second], [late]]:
+        bench.end(*batch)
+
+    assert bench.store.find("link-1").success
+    assert set(bench.hooks) == {("link-1", True)}
+
+
 # Services that are away.
 
 
