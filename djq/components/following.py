@@ -41,6 +41,8 @@ class Batch:
     """Iters that have become complete."""
     unfollowed: list[HookFailed] = attrs.Factory(list)
     """Hooks that can never be sent."""
+    unsent: list[Finished] = attrs.Factory(list)
+    """Failures of links that can never be sent, and of those that will never run for that."""
     returned: list[Settled] = attrs.Factory(list)
     """What could not be handed back: failures that are to be kept after this batch."""
 
@@ -75,7 +77,7 @@ class Followers:
             if not one.outcome.success and one.message.hook is not None
         ]
         kept = self._store.kept(failures) if failures else {}
-        batch.unfollowed = []
+        batch.unfollowed, batch.unsent = [], []
         # A monitor may have died between a success and its hook. Whatever then becomes of the task
         # when it is delivered again, its record is the success, and its hook is still to be called.
         outcomes = _standing(outcomes, kept)
@@ -122,6 +124,7 @@ class Followers:
         failed += [link for one in failed for link in stopped_links(one)]
         if failed:
             self._store.save(failed)
+            batch.unsent += failed
         return failed
 
 

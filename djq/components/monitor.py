@@ -281,7 +281,7 @@ class Monitor:
             if item.verdict.hands_back:
                 delivery = item.delivery
                 notify(TaskHandedBack(delivery.task_id, delivery.name, delivery.func))
-        for finished in (*batch.finished, *batch.stopped):
+        for finished in (*batch.finished, *batch.stopped, *batch.unsent):
             self._tell_one(finished, quiet=quiet)
         for gathered in batch.gathered:
             self._tell_gathered(gathered)

@@ -6,7 +6,7 @@ import attrs
 import pytest
 
 from djq.core.call import load_call
-from djq.core.events import ServiceAway
+from djq.core.events import ServiceAway, TaskSaved
 from djq.core.frame import unpack
 from djq.core.protocol import Verdict
 from tests.components.chain_bench import HOOK, ChainBench, failed, succeeded
@@ -127,6 +127,27 @@ def test_a_link_that_the_broker_refuses_is_a_failure_that_stops_the_rest(one_dat
         ("link-3", False),
     ]
     assert bench.sent_links == []
+
+
+@each_database
+def test_a_link_that_the_broker_refuses_is_told_with_those_it_stops(one_database):
+    bench = ChainBench(one_database=one_database)
+    bench.broker.refuses = {"link-1"}
+    bench.end(succeeded(chain(3)))
+    told = [(event.name, event.success) for event in bench.observer.of(TaskSaved)]
+
+    assert told == [("link-0", True), ("link-1", False), ("link-2", False)]
+
+
+def test_a_refused_link_is_told_once_when_its_batch_has_to_wait():
+    bench = ChainBench()
+    bench.broker.refuses = {"link-1"}
+    bench.broker.away = {"acknowledge"}
+    bench.give(succeeded(chain(2)))
+    bench.broker.away = set()
+    bench.settle()
+
+    assert [event.name for event in bench.observer.of(TaskSaved)] == ["link-0", "link-1"]
 
 
 @pytest.mark.parametrize("refused", [{"link-1"}, {"link-1", "link-2"}])
@@ -299,6 +320,29 @@ def test_a_service_that_comes_back_finds_nothing_lost_and_nothing_twice(
     assert bench.observer.of(ServiceAway)
     assert (bench.outcomes, bench.sent) == (calm.outcomes, calm.sent)
     assert bench.kept_tickets == [1]
+
+
+@each_database
+def test_a_store_that_is_away_when_a_refused_link_is_to_be_kept_is_asked_again(one_database):
+    bench = ChainBench(one_database=one_database)
+    bench.broker.refuses = {"link-1"}
+    saves = []
+
+    def fail_at_the_second(batch):
+        saves.append(batch)
+        if len(saves) == 2:
+            bench.store.away = {"save"}
+        return type(bench.store).save(bench.store, batch)
+
+    bench.store.save = fail_at_the_second
+    bench.give(succeeded(chain(3)))
+    between = bench.kept_tickets
+    bench.store.away = set()
+    bench.settle()
+
+    assert between == []
+    assert bench.outcomes == {"link-0": "value", "link-1": "TaskRefused", "link-2": STOPPED}
+    assert [event.name for event in bench.observer.of(TaskSaved)] == ["link-0", "link-1", "link-2"]
 
 
 @each_database
