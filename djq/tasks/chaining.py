@@ -16,7 +16,7 @@ from djq.exceptions import TaskRefused
 from djq.ports import Broker
 from djq.tasks.reading import Cached, count_group, delete_group, fetch_group, result_group
 from djq.tasks.road import Road
-from djq.tasks.sending import Call, Func, message_of, parts_of, read_call
+from djq.tasks.sending import Call, Func, message_of, naming, parts_of, read_call
 from djq.tasks.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -100,14 +100,12 @@ def _links(
     now = assembly.surroundings().clock.now()
     links = []
     for place, call in enumerate(chain):
-        try:
+        with naming("link", place):
             func, args, own, keywords = read_call(call)
             _refuse_shared(own)
             chosen = attrs.evolve(own, group=options.group)
             id = derived_id(chain_id, f"link:{place}")
             link = message_of(func, args, keywords, chosen, cached, now=now, task_id=id)
-        except TaskRefused as error:
-            raise TaskRefused(f"link {place}: {error}") from error
         links.append(attrs.evolve(link, place=place))
     return links
 

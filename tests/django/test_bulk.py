@@ -132,6 +132,7 @@ def test_the_caller_s_objects_are_not_changed(broker):
         (("math.floor", (), {"sync": True}), r"call 1: the option sync is for all"),
         (("math.floor", (), {"broker": CountingBroker()}), r"call 1: the option broker"),
         (("math.floor", (), {"on_commit": True}), r"call 1: the option on_commit"),
+        (("math.floor", ("x" * 3_000,)), r"call 1: the task has .*max_payload"),
     ],
 )
 @pytest.mark.parametrize("sync", [False, True])
