@@ -70,3 +70,16 @@ def open_transactions(alias: str) -> bool:
 
 def ask_for_another(value: object) -> object:
     return [result(async_task("tests.django.task_samples.give", value, sync=True))]
+
+
+def pair(first: object, second: object = None) -> object:
+    return [first, second]
+
+
+def grow(value: object, step: int = 1) -> object:
+    """Adds to what the link before gave, which is None after a failure."""
+    return (value or 0) + step  # type: ignore[operator]
+
+
+def fail(*_args: object) -> None:
+    raise ValueError("told to")
