@@ -204,6 +204,15 @@ def test_a_change_of_an_option_in_q_options_makes_the_result_void(name):
     assert not task.started
 
 
+def test_a_keyword_that_becomes_an_option_makes_the_result_void():
+    five, task = 5.0, AsyncTask("builtins.dict", q_options={"sync": True}, timeout=5.0)
+    task.kwargs["timeout"] = five
+    task.run()
+    task.kwargs = {"q_options": {**task.kwargs["q_options"], "timeout": five}}
+
+    assert not task.started
+
+
 def test_what_is_changed_back_is_as_it_was():
     task = ran(samples.give, 1, group="g")
     task.group = "other"
