@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
@@ -65,7 +65,29 @@ def async_chain(
         BrokerUnavailable: The broker did not take the first link.
     """
     given = {"group": group, "cached": cached, "sync": sync, "broker": broker}
-    options, _ = split({**given, "on_commit": on_commit})
+    ready = _prepare(chain, {**given, "on_commit": on_commit}, on_failure, pass_result=pass_result)
+    ready.send()
+    return ready.label
+
+
+@attrs.frozen
+class _Ready:
+    """A chain in which nothing was found wrong."""
+
+    label: str
+    road: Road
+    frame: bytes
+    """That of the first link, which has the others inside. Empty: there are none."""
+
+    def send(self) -> None:
+        if self.frame:
+            self.road.send([self.frame])
+
+
+def _prepare(
+    chain: Iterable[Call], given: Mapping[str, Any], on_failure: OnFailure, *, pass_result: bool
+) -> _Ready:
+    options, _ = split(given)
     if on_failure not in ON_FAILURE:
         raise TaskRefused(f"on_failure is {on_failure!r:.100}; it must be 'stop' or 'continue'")
     if not isinstance(pass_result, bool):
@@ -87,8 +109,7 @@ def async_chain(
         )
     if frame:
         road.check(frame)
-        road.send([frame])
-    return label
+    return _Ready(label, road, frame)
 
 
 def _links(
@@ -174,18 +195,17 @@ class Chain:
         Raises:
             TaskRefused: As by `async_chain`.
         """
+        given = {"group": self.group, "cached": self.cached, "sync": self.sync}
+        ready = _prepare(
+            self.chain,
+            {**given, "broker": self.broker, "on_commit": self.on_commit},
+            self.on_failure,
+            pass_result=self.pass_result,
+        )
         if self._label is not None and self._label == self.group:
             delete_group(self._label, cached=self.cached)
-        self._label = async_chain(
-            self.chain,
-            self.group,
-            self.cached,
-            self.sync,
-            self.broker,
-            on_failure=self.on_failure,
-            pass_result=self.pass_result,
-            on_commit=self.on_commit,
-        )
+        ready.send()
+        self._label = ready.label
         self._ran = self._snapshot()
         return self._label
 
