@@ -6,6 +6,7 @@ import importlib
 import os
 import threading
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from django.core.cache import caches
 from django.core.cache.backends.base import BaseCache
@@ -17,6 +18,7 @@ from djq.conf import get_config, make_signer
 from djq.core.codec import Codec
 from djq.core.config import Config
 from djq.core.lifecycle import Role
+from djq.core.message import Finished
 from djq.core.plan import Plan
 from djq.core.settlement import Policy
 from djq.exceptions import ConfigError, TaskRefused
@@ -26,6 +28,9 @@ from djq.results.database import DatabaseStore
 from djq.results.routed import RoutedStore
 from djq.runtime.clock import SystemClock, SystemIds
 from djq.signals import LoggingObserver
+
+if TYPE_CHECKING:
+    from djq.models import Task
 
 _local = threading.local()
 
@@ -90,8 +95,13 @@ def make_database_store(config: Config) -> DatabaseStore:
 
 def make_cache_store(config: Config, database: DatabaseStore) -> CacheStore:
     """The store in the cache of the settings."""
-    cache = caches[config.cache]
-    return CacheStore(cache, clock=SystemClock(), unsaved=database.unsaved)
+
+    def unsaved(finished: Finished) -> Task:
+        task = database.unsaved(finished)
+        task.from_cache = True
+        return task
+
+    return CacheStore(caches[config.cache], clock=SystemClock(), unsaved=unsaved)
 
 
 Shelf = DatabaseStore | CacheStore

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import IntegrityError, connections
 
-from djq.models import Schedule
+from djq.models import Schedule, Task
 from djq.tasks import async_task, result
 
 heard: list[Any] = []
@@ -83,3 +83,14 @@ def grow(value: object, step: int = 1) -> object:
 
 def fail(*_args: object) -> None:
     raise ValueError("told to")
+
+
+def count_tasks() -> int:
+    return Task.objects.count()
+
+
+class CountsTasks:
+    """Asks the database when it is unpickled."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return count_tasks, ()
