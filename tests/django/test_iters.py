@@ -201,12 +201,12 @@ def test_an_element_that_is_too_large_is_named_and_nothing_is_sent(
 
 def test_an_element_just_over_the_limit_is_refused_before_anything_is_sent(broker):
     elements = ["a"] * BULK + ["a" * 20]
-    async_iter(samples.give, elements, broker=broker)
+    async_iter(samples.give, elements, broker=broker, task_name="mine")
     broker.max_payload = len(broker._rows[-1].package) - 1
     broker.calls.clear()
 
     with pytest.raises(TaskRefused, match=f"^element {BULK}: "):
-        async_iter(samples.give, elements, broker=broker)
+        async_iter(samples.give, elements, broker=broker, task_name="mine")
 
     assert broker.calls == []
 

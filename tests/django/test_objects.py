@@ -9,6 +9,7 @@ import pytest
 from djq.core.call import load_call
 from djq.exceptions import TaskRefused
 from djq.tasks import Async, AsyncTask, async_task, fetch
+from djq.tasks.snapshot import Snapshot
 from tests.django import task_samples as samples
 from tests.django.sending_parts import CountingBroker
 
@@ -161,6 +162,10 @@ def test_an_option_that_is_wrong_is_refused_at_the_run(broker):
     assert (task.id, task.started, broker.calls) == (None, False, [])
 
 
+def test_an_option_of_the_class_is_no_value():
+    assert isinstance(AsyncTask.group, type(AsyncTask.timeout))
+
+
 # What makes a result void.
 
 
@@ -177,6 +182,7 @@ CHANGES = {
     "a keyword": change_in_place,
     "a keyword less": lambda task: task.kwargs.pop("sync"),
     "broker": lambda task: setattr(task, "broker", Spy()),
+    "no kwargs": lambda task: setattr(task, "kwargs", None),
     "q_options": lambda task: task.kwargs.update(q_options={"sync": True}),
     **{
         name: (lambda task, name=name, value=value: setattr(task, name, value))
@@ -230,6 +236,12 @@ def test_values_that_cannot_be_compared_are_parameters_like_any_other():
 
     assert same == (True, 2)
     assert not task.started
+
+
+def test_a_snapshot_is_equal_to_snapshots_alone():
+    assert Snapshot() == Snapshot()
+    assert Snapshot() != 0
+    assert Snapshot().add([1]) != Snapshot().add([1, 1])
 
 
 # Groups.
