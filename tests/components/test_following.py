@@ -346,6 +346,25 @@ def test_a_store_that_is_away_when_a_refused_link_is_to_be_kept_is_asked_again(o
 
 
 @each_database
+def test_a_broker_that_is_away_after_a_refused_link_was_kept_has_it_told_once(one_database):
+    bench = ChainBench(one_database=one_database)
+    bench.broker.refuses = {"link-1"}
+    note = bench.broker.note
+    calls = []
+
+    def fail_at_the_second(verb, value):
+        calls.append(verb)
+        bench.broker.away = {"enqueue"} if calls.count("enqueue") == 2 else set()
+        note(verb, value)
+
+    bench.broker.note = fail_at_the_second
+    bench.end(succeeded(chain(2, hook=HOOK)))
+
+    assert [event.name for event in bench.observer.of(TaskSaved)] == ["link-0", "link-1"]
+    assert set(bench.hooks) == {("link-0", True), ("link-1", False)}
+
+
+@each_database
 @pytest.mark.parametrize("point", POINTS)
 @pytest.mark.parametrize("make", [succeeded, failed])
 def test_a_monitor_that_dies_at_any_point_leaves_nothing_undone(one_database, point, make):

@@ -84,6 +84,14 @@ def test_one_failed_element_makes_the_whole_a_failure_with_every_outcome():
     assert whole.line == "2 of 4 elements failed; element 1: E: one"
 
 
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_an_element_that_failed_at_any_place_makes_the_whole_a_failure(place):
+    ends = successes(3)
+    ends[place] = failed(ends[place].message)
+
+    assert not gathered(*ends).finished.outcome.success
+
+
 def test_tracebacks_are_kept_with_their_elements():
     ends = [succeeded(message(0, 3)), failed(message(1, 3)), failed(message(2, 3), traceback="")]
 

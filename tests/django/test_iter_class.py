@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import pickle
+from datetime import UTC, datetime
 
 import pytest
+from django.db import connection
 
 from djq.core.call import load_call
 from djq.core.joined import ElementFailed
@@ -16,6 +18,7 @@ from tests.django import task_samples as samples
 from tests.django.sending_parts import CountingBroker
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_cache")]
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 each_place = pytest.mark.parametrize("cached", [False, True])
 
 
@@ -189,3 +192,20 @@ def test_a_wait_that_ends_has_no_results():
     numbers.run()
 
     assert (numbers.started, numbers.result(wait=3), numbers.fetch(wait=3)) == (True, [], [])
+
+
+@pytest.mark.parametrize("wait", [0, -1, 60_000])
+def test_without_an_end_it_waits_until_the_results_are_there(wait):
+    numbers = Iter(samples.give, [1], broker=CountingBroker())
+    numbers.run()
+    looks = []
+
+    def store_before_the_third_look(execute, sql, *rest):
+        if sql.startswith("SELECT"):
+            looks.append(sql)
+            if len(looks) == 3:
+                Task.objects.create(id=numbers.id, started=NOON, stopped=NOON, result=["late"])
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(store_before_the_third_look):
+        assert numbers.result(wait) == ["late"]
