@@ -6,6 +6,7 @@ import importlib
 import os
 import threading
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from django.core.cache import caches
 from django.core.cache.backends.base import BaseCache
@@ -18,6 +19,7 @@ from djq.conf import get_config, make_signer
 from djq.core.codec import Codec
 from djq.core.config import Config
 from djq.core.lifecycle import Role
+from djq.core.message import Finished
 from djq.core.plan import Plan
 from djq.core.settlement import Policy
 from djq.exceptions import ConfigError, TaskRefused
@@ -27,6 +29,9 @@ from djq.results.database import DatabaseStore
 from djq.results.routed import RoutedStore
 from djq.runtime.clock import SystemClock, SystemIds
 from djq.signals import LoggingObserver
+
+if TYPE_CHECKING:
+    from djq.models import Task
 
 _local = threading.local()
 
@@ -95,11 +100,16 @@ def make_database_store(config: Config) -> DatabaseStore:
 
 def make_cache_store(config: Config, database: DatabaseStore) -> CacheStore:
     """The store in the cache of the settings."""
-    cache = caches[config.cache]
+
+    def unsaved(finished: Finished) -> Task:
+        task = database.unsaved(finished)
+        task.from_cache = True
+        return task
+
     return CacheStore(
-        cache,
+        caches[config.cache],
         clock=SystemClock(),
-        unsaved=database.unsaved,
+        unsaved=unsaved,
         results_bytes_max=config.max_payload,
     )
 

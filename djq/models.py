@@ -59,6 +59,9 @@ class Task(models.Model):
     attempts = models.SmallIntegerField(_("attempts"), default=1, editable=False)
     place = models.IntegerField(default=0, editable=False)
 
+    from_cache = False
+    """Its outcome went to the cache: there its group is, unless it was saved."""
+
     class Meta:
         verbose_name = _("Task")
         verbose_name_plural = _("Tasks")
@@ -107,18 +110,24 @@ class Task(models.Model):
 
     def group_result(self, failures: bool = False) -> list[Any]:
         """Give the results of this task's group; [] without a group."""
-        return [] if self.group is None else self.get_result_group(self.group, failures)
+        return (
+            [] if self.group is None else self._shelf.group_results(self.group, failures=failures)
+        )
 
     def group_count(self, failures: bool = False) -> int:
         """Count the outcomes of this task's group, or the failures alone; 0 without a group."""
-        return 0 if self.group is None else self.get_group_count(self.group, failures)
+        return 0 if self.group is None else self._shelf.group_count(self.group, failures=failures)
 
     def group_delete(self, tasks: bool = False) -> int:
         """Take the label off the tasks of this group, this one too; with `tasks` delete them.
 
         This object still says which group it was. Gives how many there were; 0 without a group.
         """
-        return 0 if self.group is None else self.delete_group(self.group, tasks)
+        return 0 if self.group is None else self._shelf.group_delete(self.group, rows=tasks)
+
+    @property
+    def _shelf(self) -> assembly.Shelf:
+        return assembly.get_shelf(self.from_cache and self._state.adding)
 
     @classmethod
     def get_result(cls, task_id: str | UUID) -> Any | None:

@@ -20,7 +20,7 @@ from djq.core.frame import pack, unpack
 from djq.core.gathering import Gathered
 from djq.core.message import Finished, TaskMessage
 from djq.core.protocol import Settled
-from djq.core.settlement import bare, failure
+from djq.core.settlement import bare, failure, winners
 from djq.exceptions import StoreRefused
 from djq.ports import Broker, Clock, ResultStore
 
@@ -45,6 +45,8 @@ class Batch:
     """Those links that the store could not keep as they were, by their ids."""
     unfollowed: list[HookFailed] = attrs.Factory(list)
     """Hooks that can never be sent."""
+    unsent: list[Finished] = attrs.Factory(list)
+    """Failures of links that can never be sent, and of those that will never run for that."""
     returned: list[Settled] = attrs.Factory(list)
     """What could not be handed back: failures that are to be kept after this batch."""
 
@@ -76,16 +78,17 @@ class Followers:
 
     def send(self, batch: Batch) -> None:
         """Send the hooks and the next links of a batch that is saved."""
+        outcomes = [*batch.finished, *batch.stopped]
         failures = [
             one.message
-            for one in batch.finished
+            for one in outcomes
             if not one.outcome.success and one.message.hook is not None
         ]
         kept = self._store.kept(failures) if failures else {}
-        batch.unfollowed = []
+        batch.unfollowed, batch.unsent = [], []
         # A monitor may have died between a success and its hook. Whatever then becomes of the task
         # when it is delivered again, its record is the success, and its hook is still to be called.
-        outcomes = [*_by_successes(batch.finished, kept), *batch.stopped]
+        outcomes = _standing(outcomes, kept)
         final = batch.final
         while outcomes:
             links = self._links_of(final, batch.before or {})
@@ -131,7 +134,8 @@ class Followers:
             try:
                 self._store.save(failed)
             except StoreRefused:
-                return self.save_apart(failed, batch)
+                failed = self.save_apart(failed, batch)
+            batch.unsent += failed
         return failed
 
     def _save_alone(self, failed: Finished, batch: Batch) -> Finished:
@@ -147,34 +151,22 @@ class Followers:
         return failed
 
 
-def _standing(final: Sequence[Finished], before: Mapping[str, Finished]) -> list[Finished]:
-    """The outcomes that stand when one task may be among them twice: its first success, if it has one.
+def _standing(outcomes: Sequence[Finished], kept: Mapping[str, Finished]) -> list[Finished]:
+    """One outcome a task, in their order, as the store keeps it: its first success is final."""
+    winning = {one.message.id: one for one in winners(outcomes)}
+    return [
+        _kept_or(winning[id], kept.get(id))
+        for id in dict.fromkeys(one.message.id for one in outcomes)
+    ]
 
-    That may have been kept `before`; a failure that was kept gives way to one among these.
-    """
-    successes = {one.message.id: one for one in reversed(final) if one.outcome.success}
-    kept = {id: one for id, one in before.items() if one.outcome.success}
-    return _by_successes(final, {**successes, **kept})
 
-
-def _by_successes(outcomes: Iterable[Finished], kept: Mapping[str, Finished]) -> list[Finished]:
-    """The outcomes that stand: any other gives way to the success that the store keeps."""
-    standing = []
-    for one in outcomes:
-        first = kept.get(one.message.id)
-        if first is not None and first.outcome.success:
-            standing.append(attrs.evolve(one, outcome=first.outcome, attempt=first.attempt))
-        else:
-            standing.append(one)
-    return standing
+def _kept_or(finished: Finished, kept: Finished | None) -> Finished:
+    if kept is None or not kept.outcome.success:
+        return finished
+    return attrs.evolve(finished, outcome=kept.outcome, attempt=kept.attempt)
 
 
 def _hooks_of(outcomes: Iterable[Finished]) -> dict[str, tuple[TaskMessage, TaskMessage]]:
     """The hooks to call, each with its task, by the hook's id."""
-    hooks: dict[str, tuple[TaskMessage, TaskMessage]] = {}
-    for one in outcomes:
-        hook = hook_of(one)
-        # Of one task twice in a batch, the first success and the last failure count.
-        if hook is not None and (hook.id not in hooks or not one.outcome.success):
-            hooks[hook.id] = (one.message, hook)
-    return hooks
+    hooks = ((one.message, hook_of(one)) for one in outcomes)
+    return {hook.id: (task, hook) for task, hook in hooks if hook is not None}

@@ -291,7 +291,7 @@ class Monitor:
                 notify(TaskHandedBack(delivery.task_id, delivery.name, delivery.func))
         for unsaved in batch.unsaved.values():
             notify(unsaved)
-        for finished in (*batch.finished, *batch.stopped):
+        for finished in (*batch.finished, *batch.stopped, *batch.unsent):
             self._tell_one(finished, quiet=quiet)
         for gathered in batch.gathered:
             self._tell_gathered(gathered)

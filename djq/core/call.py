@@ -52,6 +52,9 @@ def load_call(body: bytes) -> tuple[Function, Arguments, KeywordArguments]:
     """
     try:
         func, args, kwargs = pickle.loads(body)  # its signature was checked
+    except CallUnreadable:
+        # A call inside this one, as of a chain's link: it has said already what is wrong.
+        raise
     except Exception as error:  # unpickling runs the arguments' own code
         raise CallUnreadable(
             f"the call cannot be unpickled ({type(error).__name__}: {error}); the worker must have "

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 
 import attrs
 
@@ -62,7 +63,7 @@ def next_link(finished: Finished) -> TaskMessage | None:
     if message.hands_on:
         value = outcome.value if outcome.success else dump_value(None)
         body = with_first_argument(value, body)
-    return attrs.evolve(link, enqueued_at=outcome.stopped_at, body=body)
+    return attrs.evolve(link, enqueued_at=_asked_for_at(finished), body=body)
 
 
 def stopped_links(finished: Finished) -> Iterator[Finished]:
@@ -71,9 +72,10 @@ def stopped_links(finished: Finished) -> Iterator[Finished]:
     if outcome.success or message.goes_on:
         return
     line = stopped_line(message)
+    asked_for_at = _asked_for_at(finished)
     rest = message.rest
     while rest:
-        link = attrs.evolve(unpack(rest), enqueued_at=outcome.stopped_at)
+        link = attrs.evolve(unpack(rest), enqueued_at=asked_for_at)
         rest = link.rest
         yield Finished(attrs.evolve(link, rest=b""), failure(line, outcome.stopped_at), attempt=0)
 
@@ -89,8 +91,13 @@ def sends_next(
     then, by the same id, unless it is known to have run.
     """
     kept = before.get(link.id)
-    if kept is not None and not was_stopped(kept.outcome):
+    if kept is not None and not was_stopped(kept):
         return False
     own = before.get(finished.message.id)
     is_whole = one_unit and not finished.message.cached
     return not (is_whole and finished.outcome.success and own is not None and own.outcome.success)
+
+
+def _asked_for_at(finished: Finished) -> datetime:
+    """When what follows was asked for: links keep their order where a worker's clock is behind."""
+    return max(finished.outcome.stopped_at, finished.message.enqueued_at)

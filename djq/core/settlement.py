@@ -103,9 +103,15 @@ def stopped_line(message: TaskMessage) -> str:
     )
 
 
-def was_stopped(outcome: Outcome) -> bool:
-    """Whether this is the failure of a link that never ran."""
-    return not outcome.success and str(load_value(outcome.value)).startswith(f"{STOPPED_LINK}: ")
+def was_stopped(finished: Finished) -> bool:
+    """Whether this is the failure of a link that never ran.
+
+    A task may raise an error that is called so; but then it was delivered.
+    """
+    outcome = finished.outcome
+    if outcome.success or finished.attempt:
+        return False
+    return str(load_value(outcome.value)).startswith(f"{STOPPED_LINK}: ")
 
 
 def winners(batch: Iterable[Finished]) -> list[Finished]:

@@ -39,7 +39,7 @@ from djq.results.cache_entries import (
     task_key,
 )
 from djq.results.cache_iters import CacheIters
-from djq.results.cache_log import CacheLogs, Chunk, insist, refusal
+from djq.results.cache_log import TRIES_MAX, CacheLogs, Chunk, insist, refusal
 from djq.results.texts import plain, refuse_unfit
 
 if TYPE_CHECKING:
@@ -229,10 +229,12 @@ class CacheStore:
             raise refusal(entries[key])
 
     def _replace(self, key: str, value: object, seconds: int | None) -> bool:
-        if self._cache.add(key, value, seconds):
-            return True
-        self._cache.delete(key)
-        return self._cache.add(key, value, seconds)
+        for _try in range(TRIES_MAX):
+            # Another monitor may write the same entry, the outcome of an iter say, at the same moment.
+            if self._cache.add(key, value, seconds) or self._cache.get(key) == value:
+                return True
+            self._cache.delete(key)
+        return False
 
     def _load(self, ids: Iterable[str]) -> dict[str, Finished]:
         found = self._get_many([task_key(id) for id in ids])

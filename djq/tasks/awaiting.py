@@ -47,7 +47,8 @@ async def aenqueue_chain(chain: Iterable[Call], /, **options: Any) -> str:
 async def aresult(task_id: str | UUID, wait: float = 0, cached: Cached = None) -> Any | None:
     """As `result`."""
     task = await afetch(task_id, wait, cached)
-    return None if task is None else task.result
+    # It is unpickled where a value may ask the database, and a large one stops no loop.
+    return None if task is None else await sync_to_async(lambda: task.result)()
 
 
 async def afetch(task_id: str | UUID, wait: float = 0, cached: Cached = None) -> Task | None:

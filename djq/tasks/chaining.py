@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
@@ -16,7 +16,7 @@ from djq.exceptions import TaskRefused
 from djq.ports import Broker
 from djq.tasks.reading import Cached, count_group, delete_group, fetch_group, result_group
 from djq.tasks.road import Road
-from djq.tasks.sending import Call, Func, message_of, parts_of, read_call
+from djq.tasks.sending import Call, Func, message_of, naming, parts_of, read_call
 from djq.tasks.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -65,7 +65,29 @@ def async_chain(
         BrokerUnavailable: The broker did not take the first link.
     """
     given = {"group": group, "cached": cached, "sync": sync, "broker": broker}
-    options, _ = split({**given, "on_commit": on_commit})
+    ready = _prepare(chain, {**given, "on_commit": on_commit}, on_failure, pass_result=pass_result)
+    ready.send()
+    return ready.label
+
+
+@attrs.frozen
+class _Ready:
+    """A chain in which nothing was found wrong."""
+
+    label: str
+    road: Road
+    frame: bytes
+    """That of the first link, which has the others inside. Empty: there are none."""
+
+    def send(self) -> None:
+        if self.frame:
+            self.road.send([self.frame])
+
+
+def _prepare(
+    chain: Iterable[Call], given: Mapping[str, Any], on_failure: OnFailure, *, pass_result: bool
+) -> _Ready:
+    options, _ = split(given)
     if on_failure not in ON_FAILURE:
         raise TaskRefused(f"on_failure is {on_failure!r:.100}; it must be 'stop' or 'continue'")
     if not isinstance(pass_result, bool):
@@ -87,8 +109,7 @@ def async_chain(
         )
     if frame:
         road.check(frame)
-        road.send([frame])
-    return label
+    return _Ready(label, road, frame)
 
 
 def _links(
@@ -100,14 +121,12 @@ def _links(
     now = assembly.surroundings().clock.now()
     links = []
     for place, call in enumerate(chain):
-        try:
+        with naming("link", place):
             func, args, own, keywords = read_call(call)
             _refuse_shared(own)
             chosen = attrs.evolve(own, group=options.group)
             id = derived_id(chain_id, f"link:{place}")
             link = message_of(func, args, keywords, chosen, cached, now=now, task_id=id)
-        except TaskRefused as error:
-            raise TaskRefused(f"link {place}: {error}") from error
         links.append(attrs.evolve(link, place=place))
     return links
 
@@ -176,18 +195,17 @@ class Chain:
         Raises:
             TaskRefused: As by `async_chain`.
         """
+        given = {"group": self.group, "cached": self.cached, "sync": self.sync}
+        ready = _prepare(
+            self.chain,
+            {**given, "broker": self.broker, "on_commit": self.on_commit},
+            self.on_failure,
+            pass_result=self.pass_result,
+        )
         if self._label is not None and self._label == self.group:
             delete_group(self._label, cached=self.cached)
-        self._label = async_chain(
-            self.chain,
-            self.group,
-            self.cached,
-            self.sync,
-            self.broker,
-            on_failure=self.on_failure,
-            pass_result=self.pass_result,
-            on_commit=self.on_commit,
-        )
+        ready.send()
+        self._label = ready.label
         self._ran = self._snapshot()
         return self._label
 

@@ -20,7 +20,7 @@ from djq.exceptions import TaskRefused
 from djq.ports import Broker
 from djq.tasks.reading import fetch
 from djq.tasks.road import Road
-from djq.tasks.sending import Func, given_of
+from djq.tasks.sending import Func, given_of, naming
 from djq.tasks.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -73,55 +73,60 @@ def send_iter(
         cached=road.cached,
         iter=iter_id,
     )
-    dumps = _dumps(func, elements, kwargs)
-    if isinstance(elements, Sequence):
-        # It can be gone through twice: what does not pickle is found before anything is sent, and
-        # no second copy of all is held.
-        total, largest = _measure(dumps)
-        bodies: Iterable[bytes] = _dumps(func, elements, kwargs)
-    else:
-        bodies = list(dumps)
-        total, largest = len(bodies), max(bodies, key=len, default=b"")
-    if not total:
-        _keep_nothing(road, first)
+    # What can be gone through twice is: so that no second copy of it all is held.
+    bodies: Iterable[bytes] = _Bodies(func, elements, kwargs)
+    if not isinstance(elements, Sequence):
+        bodies = elements = list(bodies)
+    if not elements:
+        _keep_nothing(road, first, dump_call(func, (), kwargs))
         return iter_id
-    road.check(pack(attrs.evolve(first, body=largest, total=total)))
-    road.send(
-        pack(
-            attrs.evolve(
-                first,
-                id=derived_id(iter_id, f"element:{place}"),
-                body=body,
-                place=place,
-                total=total,
-            )
-        )
-        for place, body in enumerate(bodies)
-    )
+    first = attrs.evolve(first, total=len(elements))
+    _refuse_oversized(road, first, bodies)
+    road.send(pack(_element(first, place, body)) for place, body in enumerate(bodies))
     return iter_id
 
 
-def _dumps(func: Func, elements: Iterable[Any], kwargs: Mapping[str, Any]) -> Iterator[bytes]:
-    for place, element in enumerate(elements):
-        args = element if isinstance(element, tuple) else (element,)
-        try:
-            yield dump_call(func, args, kwargs)
-        except TaskRefused as error:
-            raise TaskRefused(f"element {place}: {error}") from error
+@attrs.frozen
+class _Bodies:
+    """The pickled calls of the elements; pickled each time that they are asked for."""
+
+    func: Func
+    elements: Iterable[Any]
+    kwargs: Mapping[str, Any]
+
+    def __iter__(self) -> Iterator[bytes]:
+        for place, element in enumerate(self.elements):
+            args = element if isinstance(element, tuple) else (element,)
+            with naming("element", place):
+                body = dump_call(self.func, args, self.kwargs)
+            yield body
 
 
-def _measure(bodies: Iterable[bytes]) -> tuple[int, bytes]:
-    total, largest = 0, b""
-    for body in bodies:
-        total += 1
-        largest = max(body, largest, key=len)
-    return total, largest
+def _element(first: TaskMessage, place: int, body: bytes) -> TaskMessage:
+    id = derived_id(first.id, f"element:{place}")
+    return attrs.evolve(first, id=id, body=body, place=place)
 
 
-def _keep_nothing(road: Road, message: TaskMessage) -> None:
+def _refuse_oversized(road: Road, first: TaskMessage, bodies: Iterable[bytes]) -> None:
+    """Refuse an element that is too large, or that does not pickle: nothing has been sent yet."""
+    largest, its_place = b"", 0
+    for place, body in enumerate(bodies):
+        if len(body) >= len(largest):
+            largest, its_place = body, place
+        if road.config.compress:
+            # The largest need not be the largest any more.
+            _check(road, first, place, body)
+    _check(road, first, its_place, largest)
+
+
+def _check(road: Road, first: TaskMessage, place: int, body: bytes) -> None:
+    with naming("element", place):
+        road.check(pack(_element(first, place, body)))
+
+
+def _keep_nothing(road: Road, message: TaskMessage, body: bytes) -> None:
     """Keep the result of no elements: there is no task that could bring it about."""
     outcome = Outcome(True, dump_value([]), "", message.enqueued_at, seconds=0.0)
-    body = dump_call(message.func, (), {})
     finished = Finished(iter_message(message, body), outcome, attempt=1)
     road.when_committed(lambda: assembly.make_store(road.config).save([finished]))
 

@@ -35,15 +35,16 @@ class _Option(Generic[V]):
     def __get__(self, task: AsyncTask[Any] | None, owner: type) -> _Option[V] | V | None:
         if task is None:
             return self
-        return cast("V | None", (task.kwargs.get(Q_OPTIONS) or task.kwargs).get(self._name))
+        options = task.kwargs.get(Q_OPTIONS)
+        return cast("V | None", (task.kwargs if options is None else options).get(self._name))
 
     def __set__(self, task: AsyncTask[Any], value: V | None) -> None:
         options = task.kwargs.get(Q_OPTIONS)
-        if options:
+        if options is None:
+            task.kwargs[self._name] = value
+        else:
             # A dict of the caller is never changed.
             task.kwargs[Q_OPTIONS] = {**options, self._name: value}
-        else:
-            task.kwargs[self._name] = value
 
 
 class AsyncTask(Generic[T]):

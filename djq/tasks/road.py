@@ -114,7 +114,8 @@ def _enqueue(broker: Broker, packages: Iterable[str]) -> None:
         broker.enqueue(first[0])
         return
     if len(first) < BULK:
-        broker.enqueue_many(first)
+        if first:
+            broker.enqueue_many(first)
         return
     with _all_or_none(broker):
         for bulk in chain([first], bulks):

@@ -6,7 +6,8 @@ that does not pickle, a size. What happens after that is an outcome, and never a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from itertools import count
 from typing import Any
@@ -96,20 +97,28 @@ def async_tasks(calls: Iterable[Call], /, **options: Any) -> list[str]:
     now = assembly.surroundings().clock.now()
     messages = []
     for number, call in enumerate(calls):
-        try:
+        with naming("call", number):
             func, args, own, keywords = read_call(call)
             chosen = attrs.evolve(common, **given_of(own))
             cached = road.cached if own.cached is None else own.cached
             messages.append(message_of(func, args, keywords, chosen, cached, now=now))
-        except TaskRefused as error:
-            raise TaskRefused(f"call {number}: {error}") from error
     if any(message.cached for message in messages) and road.broker is not None:
         assembly.refuse_unshared_cache(road.config)
     frames = [pack(message) for message in messages]
-    for frame in frames:
-        road.check(frame)
+    for number, frame in enumerate(frames):
+        with naming("call", number):
+            road.check(frame)
     road.send(frames)
     return [message.id for message in messages]
+
+
+@contextmanager
+def naming(part: str, number: int) -> Iterator[None]:
+    """Let a refusal say which of many it is about."""
+    try:
+        yield
+    except TaskRefused as error:
+        raise TaskRefused(f"{part} {number}: {error}") from error
 
 
 def read_call(call: Call) -> tuple[Func, tuple[Any, ...], Options, dict[str, Any]]:

@@ -34,6 +34,7 @@ class Snapshot:
         """Add the values of a dict by their names, those of the options in it too."""
         if not isinstance(kwargs, Mapping):
             return self.add([kwargs])
+        self._shape.append(len(kwargs))
         for name, value in kwargs.items():
             self._shape.append(name)
             if name == Q_OPTIONS:

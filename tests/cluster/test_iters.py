@@ -56,10 +56,12 @@ class Killer:
         self.killed = 0
 
     def strike(self):
-        victims = self._rng.choice(self._clusters).pids("monitor")
-        if victims:
-            os.kill(victims[-1], signal.SIGKILL)
-            self.killed += 1
+        cluster = self._rng.choice(self._clusters)
+        victims = wait_until(
+            lambda: cluster.pids("monitor"), SECONDS_MAX, "a monitor", cluster.tail
+        )
+        os.kill(victims[-1], signal.SIGKILL)
+        self.killed += 1
 
     def strike_until(self, condition, log):
         end = time.monotonic() + SECONDS_MAX

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import IntegrityError, connections
 
-from djq.models import Schedule
+from djq.models import Schedule, Task
 from djq.tasks import async_task, result
 
 heard: list[Any] = []
@@ -70,3 +70,27 @@ def open_transactions(alias: str) -> bool:
 
 def ask_for_another(value: object) -> object:
     return [result(async_task("tests.django.task_samples.give", value, sync=True))]
+
+
+def pair(first: object, second: object = None) -> object:
+    return [first, second]
+
+
+def grow(value: object, step: int = 1) -> object:
+    """Adds to what the link before gave, which is None after a failure."""
+    return (value or 0) + step  # type: ignore[operator]
+
+
+def fail(*_args: object) -> None:
+    raise ValueError("told to")
+
+
+def count_tasks() -> int:
+    return Task.objects.count()
+
+
+class CountsTasks:
+    """Asks the database when it is unpickled."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return count_tasks, ()

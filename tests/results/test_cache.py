@@ -516,17 +516,19 @@ ITERS = 12
 def in_processes(folder, function, cache):
     """Run a function in several processes at once; what each of them reported."""
     context = multiprocessing.get_context("fork")
-    barrier = context.Barrier(PROCESSES)
+    barrier = context.Barrier(PROCESSES, timeout=SECONDS_MAX / 10)
     reports = [folder / f"{number}.json" for number in range(PROCESSES)]
     connections.close_all()
     children = [
-        context.Process(target=function, args=(cache, number, barrier, report))
+        context.Process(target=function, args=(cache, number, barrier, report), daemon=True)
         for number, report in enumerate(reports)
     ]
     for child in children:
         child.start()
     for child in children:
         child.join(SECONDS_MAX)
+        # Whoever waits for one that has died would wait for ever.
+        child.kill()
     assert [child.exitcode for child in children] == [0] * PROCESSES
     return [json.loads(report.read_text()) for report in reports]
 
