@@ -6,15 +6,27 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, ClassVar
 
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Case, F, Q, When
+from django.db.models.expressions import BaseExpression
+from django.db.models.functions import Coalesce
+from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
+from djq.conf import get_zone, schedule_defaults, uses_time_zones
 from djq.core.call import PICKLE_PROTOCOL as PROTOCOL
 from djq.core.call import Arguments, Function, KeywordArguments, load_call, load_value
+from djq.core.schedule_checks import UpcomingRun, problems_of, upcoming
+from djq.core.schedules import RUN_FAILED
+from djq.runtime.clock import SystemClock
+from djq.schedules.rows import row_of
 
 
 class ExactCharField(models.CharField):  # type: ignore[type-arg]  # no generic at run time
@@ -141,8 +153,34 @@ class Failure(Task):
         verbose_name_plural = _("Failed tasks")
 
 
+class NameField(ExactCharField):
+    """A name that is unique where there is one: no name and an empty one are kept as NULL."""
+
+    def get_db_prep_save(self, value: Any, connection: BaseDatabaseWrapper) -> Any:
+        return super().get_db_prep_save(value or None, connection)
+
+
+class MomentField(models.DateTimeField):  # type: ignore[type-arg]  # no generic at run time
+    """A moment, given as a datetime or as an Arrow object; kept as Django keeps times."""
+
+    def to_python(self, value: Any) -> Any:
+        value = getattr(value, "datetime", value)
+        if isinstance(value, datetime) and timezone.is_aware(value) and not uses_time_zones():
+            return timezone.make_naive(value, timezone.get_default_timezone())
+        return super().to_python(value)
+
+    def pre_save(self, model_instance: models.Model, add: bool) -> Any:  # noqa: FBT001 - Django's own
+        value = getattr(model_instance, self.attname)
+        if not isinstance(value, BaseExpression):
+            setattr(model_instance, self.attname, self.to_python(value))
+        return super().pre_save(model_instance, add)
+
+
 class Schedule(models.Model):
-    """When a task is to be made, again and again."""
+    """When a task is to be made, again and again.
+
+    `next_run`, `repeats`, `task` and what follows `last_error` go on as the scheduler runs.
+    """
 
     ONCE = "O"
     MINUTES = "I"
@@ -168,8 +206,13 @@ class Schedule(models.Model):
         (YEARLY, _("Yearly")),
         (CRON, _("Cron")),
     )
+    ALLOW = "allow"
+    SKIP = "skip"
+    OVERLAP = ((ALLOW, _("Allow")), (SKIP, _("Skip while the last run is unfinished")))
+    THE_SCHEDULERS_OWN = ("task", "anchor", "pending", "held_until", "unfinished", "sent_at")
+    """Fields that an object read a while ago must not write back."""
 
-    name = models.CharField(_("name"), max_length=100, null=True, blank=True)
+    name = NameField(_("name"), max_length=100, null=True, blank=True, unique=True)
     func = models.CharField(_("function"), max_length=256, help_text="e.g. module.tasks.function")
     hook = models.CharField(
         _("hook"),
@@ -180,6 +223,9 @@ class Schedule(models.Model):
     )
     args = models.TextField(_("args"), null=True, blank=True, help_text="e.g. 1, 2, 'John'")
     kwargs = models.TextField(_("kwargs"), null=True, blank=True, help_text="e.g. x=1, y=2")
+    q_options = models.TextField(
+        _("options"), blank=True, default="", help_text="e.g. timeout=30, group='reports'"
+    )
     schedule_type = models.CharField(_("schedule type"), max_length=2, choices=TYPE, default=ONCE)
     minutes = models.PositiveSmallIntegerField(
         _("minutes"), null=True, blank=True, help_text=_("Number of minutes, for the type Minutes")
@@ -187,7 +233,7 @@ class Schedule(models.Model):
     repeats = models.IntegerField(
         _("repeats"), default=-1, help_text=_("n = n times, -1 = for ever, 0 = never")
     )
-    next_run = models.DateTimeField(_("next run"), default=timezone.now, null=True)
+    next_run = MomentField(_("next run"), default=timezone.now, null=True)
     task = models.CharField(max_length=100, null=True, editable=False)
     cron = models.CharField(
         _("cron"), max_length=100, null=True, blank=True, help_text="e.g. 0 3 * * *"
@@ -199,16 +245,117 @@ class Schedule(models.Model):
         default="",
         help_text=_("Where its wall time is kept; empty: as the cluster is configured"),
     )
+    catch_up = models.BooleanField(
+        _("catch up"),
+        null=True,
+        blank=True,
+        default=None,
+        help_text=_("Whether each missed run is made up for; unknown: as configured"),
+    )
+    overlap = models.CharField(_("overlap"), max_length=5, choices=OVERLAP, default=ALLOW)
+    intended_date_kwarg = models.CharField(
+        _("keyword for the intended time"),
+        max_length=100,
+        null=True,
+        blank=True,
+        help_text=_("Name of a keyword that tells the function for which time it was meant"),
+    )
+    enabled = models.BooleanField(_("enabled"), default=True)
     last_error = models.TextField(_("last error"), blank=True, default="", editable=False)
+    anchor = models.CharField(max_length=200, blank=True, default="", editable=False)
+    pending = models.TextField(blank=True, default="", editable=False)
+    held_until = models.DateTimeField(null=True, default=None, editable=False)
+    unfinished = models.CharField(max_length=32, blank=True, default="", editable=False)
+    sent_at = models.DateTimeField(_("last sent"), null=True, default=None, editable=False)
+    # What an idle scheduler asks for, by its index alone: finished and paused rows are not in it.
+    due_at = models.GeneratedField(
+        expression=Case(
+            When(~Q(pending=""), then=F("held_until")),
+            When(
+                Q(enabled=True) & ~Q(repeats=0),
+                then=Coalesce("held_until", "next_run", output_field=models.DateTimeField()),
+            ),
+            output_field=models.DateTimeField(),
+        ),
+        output_field=models.DateTimeField(null=True),
+        db_persist=True,
+    )
 
     class Meta:
         verbose_name = _("Scheduled task")
         verbose_name_plural = _("Scheduled tasks")
         ordering: ClassVar = ["next_run"]
-        indexes: ClassVar = [models.Index(fields=["next_run"], name="djq_schedule_due")]
+        indexes: ClassVar = [models.Index(fields=["due_at", "id"], name="djq_schedule_due")]
 
     def __str__(self) -> str:
         return self.name or self.func
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Write the row; what the scheduler has written since it was read stays.
+
+        A row that was left alone for an error is looked at again.
+        """
+        if not self._state.adding:
+            fields = self._refresh_the_schedulers_own(kwargs.get("using"))
+            if kwargs.get("update_fields") is not None:
+                kwargs["update_fields"] = {*kwargs["update_fields"], *fields}
+        super().save(*args, **kwargs)
+
+    def clean(self) -> None:
+        """Check the fields, each for itself and together.
+
+        Raises:
+            ValidationError: A sentence for each field that is wrong.
+        """
+        self.next_run = MomentField().to_python(self.next_run)
+        problems = problems_of(row_of(self), schedule_defaults(), get_zone)
+        if problems:
+            raise ValidationError(dict(problems))
+
+    def upcoming(self, count: int = 5) -> list[UpcomingRun]:
+        """The next runs, with gaps and overlaps at daylight saving marked; none while paused.
+
+        Raises:
+            ScheduleRefused: Its type, cron or time zone is wrong.
+        """
+        if not self.enabled:
+            return []
+        return upcoming(row_of(self), SystemClock().now(), schedule_defaults(), get_zone, count)
+
+    def success(self) -> bool | None:
+        """Whether the last task succeeded. None: there is none, or it has not ended."""
+        task = self._last_task()
+        return None if task is None else task.success
+
+    def last_run(self) -> str | None:
+        """The last task, as a link into the admin. None: there is none, or it has not ended."""
+        task = self._last_task()
+        if task is None:
+            return None
+        page = "success" if task.success else "failure"
+        try:
+            url = reverse(f"admin:djq_{page}_change", args=(task.pk,))
+        except NoReverseMatch:
+            return f"[{task.name}]"
+        return format_html('<a href="{}">[{}]</a>', url, task.name)
+
+    def _last_task(self) -> Task | None:
+        if not self.task:
+            return None
+        return Task.objects.defer("body", "value", "traceback").filter(id=self.task).first()
+
+    def _refresh_the_schedulers_own(self, using: str | None) -> set[str]:
+        """Take over what the scheduler has written; gives the fields that this changes for all."""
+        rows = Schedule._base_manager.using(using or self._state.db)
+        found = rows.filter(pk=self.pk).values(*self.THE_SCHEDULERS_OWN).first()
+        for name, value in (found or {}).items():
+            setattr(self, name, value)
+        if self.pending:
+            return set()
+        self.held_until = None
+        if not self.last_error.startswith(RUN_FAILED):
+            self.last_error = ""
+        return {"held_until", "last_error"}
 
 
 class OrmQ(models.Model):

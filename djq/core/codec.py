@@ -77,6 +77,8 @@ def pack(message: TaskMessage) -> bytes:
         header["save"] = message.save
     if message.max_attempts is not None:
         header["max_attempts"] = message.max_attempts
+    if message.schedule is not None:
+        header["schedule"] = message.schedule
     encoded = _encode(header).encode("ascii")
     return b"".join((_PREFIX.pack(VERSION, 0, len(encoded)), encoded, message.body))
 
@@ -101,6 +103,7 @@ def unpack(frame: bytes) -> TaskMessage:
         hook=None if get("hook") is None else _text(header, "hook"),
         save=None if get("save") is None else _flag(header, "save"),
         max_attempts=None if get("max_attempts") is None else _count(header, "max_attempts"),
+        schedule=None if get("schedule") is None else _count(header, "schedule"),
     )
 
 
@@ -138,6 +141,8 @@ def _check_rest(header: dict[str, Any]) -> None:
             _text(header, key)
     if header.get("save") is not None:
         _flag(header, "save")
+    if header.get("schedule") is not None:
+        _count(header, "schedule")
 
 
 def _read_header(frame: bytes) -> tuple[dict[str, Any], int]:

@@ -57,6 +57,9 @@ class TaskMessage:
     max_attempts: int | None = None
     """Deliveries without an outcome before the task is recorded as failed. None: as configured."""
 
+    schedule: int | None = None
+    """Primary key of the schedule that made it, and is told of its end. None: nobody's."""
+
 
 @attrs.frozen
 class Outcome:

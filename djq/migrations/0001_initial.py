@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import django.db.models.functions.comparison
 import django.utils.timezone
 from django.db import migrations, models
 
@@ -49,7 +50,9 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "name",
-                    models.CharField(blank=True, max_length=100, null=True, verbose_name="name"),
+                    djq.models.NameField(
+                        blank=True, max_length=100, null=True, unique=True, verbose_name="name"
+                    ),
                 ),
                 (
                     "func",
@@ -79,6 +82,15 @@ class Migration(migrations.Migration):
                     "kwargs",
                     models.TextField(
                         blank=True, help_text="e.g. x=1, y=2", null=True, verbose_name="kwargs"
+                    ),
+                ),
+                (
+                    "q_options",
+                    models.TextField(
+                        blank=True,
+                        default="",
+                        help_text="e.g. timeout=30, group='reports'",
+                        verbose_name="options",
                     ),
                 ),
                 (
@@ -121,7 +133,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "next_run",
-                    models.DateTimeField(
+                    djq.models.MomentField(
                         default=django.utils.timezone.now, null=True, verbose_name="next run"
                     ),
                 ),
@@ -147,9 +159,80 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "catch_up",
+                    models.BooleanField(
+                        blank=True,
+                        default=None,
+                        help_text="Whether each missed run is made up for; unknown: as configured",
+                        null=True,
+                        verbose_name="catch up",
+                    ),
+                ),
+                (
+                    "overlap",
+                    models.CharField(
+                        choices=[
+                            ("allow", "Allow"),
+                            ("skip", "Skip while the last run is unfinished"),
+                        ],
+                        default="allow",
+                        max_length=5,
+                        verbose_name="overlap",
+                    ),
+                ),
+                (
+                    "intended_date_kwarg",
+                    models.CharField(
+                        blank=True,
+                        help_text="Name of a keyword that tells the function for which time it was meant",
+                        max_length=100,
+                        null=True,
+                        verbose_name="keyword for the intended time",
+                    ),
+                ),
+                ("enabled", models.BooleanField(default=True, verbose_name="enabled")),
+                (
                     "last_error",
                     models.TextField(
                         blank=True, default="", editable=False, verbose_name="last error"
+                    ),
+                ),
+                (
+                    "anchor",
+                    models.CharField(blank=True, default="", editable=False, max_length=200),
+                ),
+                ("pending", models.TextField(blank=True, default="", editable=False)),
+                ("held_until", models.DateTimeField(default=None, editable=False, null=True)),
+                (
+                    "unfinished",
+                    models.CharField(blank=True, default="", editable=False, max_length=32),
+                ),
+                (
+                    "sent_at",
+                    models.DateTimeField(
+                        default=None, editable=False, null=True, verbose_name="last sent"
+                    ),
+                ),
+                (
+                    "due_at",
+                    models.GeneratedField(
+                        db_persist=True,
+                        expression=models.Case(
+                            models.When(
+                                models.Q(("pending", ""), _negated=True),
+                                then=models.F("held_until"),
+                            ),
+                            models.When(
+                                models.Q(
+                                    ("enabled", True), models.Q(("repeats", 0), _negated=True)
+                                ),
+                                then=django.db.models.functions.comparison.Coalesce(
+                                    "held_until", "next_run", output_field=models.DateTimeField()
+                                ),
+                            ),
+                            output_field=models.DateTimeField(),
+                        ),
+                        output_field=models.DateTimeField(null=True),
                     ),
                 ),
             ],
@@ -157,7 +240,7 @@ class Migration(migrations.Migration):
                 "verbose_name": "Scheduled task",
                 "verbose_name_plural": "Scheduled tasks",
                 "ordering": ["next_run"],
-                "indexes": [models.Index(fields=["next_run"], name="djq_schedule_due")],
+                "indexes": [models.Index(fields=["due_at", "id"], name="djq_schedule_due")],
             },
         ),
         migrations.CreateModel(

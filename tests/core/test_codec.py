@@ -79,6 +79,7 @@ messages = st.builds(
     hook=st.none() | st.text(max_size=256),
     save=st.none() | st.booleans(),
     max_attempts=st.none() | st.integers(min_value=1),
+    schedule=st.none() | st.integers(min_value=1),
 )
 
 
@@ -171,6 +172,7 @@ def test_a_delivery_is_made_of_the_header_and_keeps_the_frame(message):
         (frame_of(header(max_attempts=0)), "max_attempts 0"),
         (frame_of(header(max_attempts=1.5)), "max_attempts 1.5"),
         (frame_of(header(max_attempts=True)), "max_attempts True"),
+        (frame_of(header(schedule="1")), "schedule '1'"),
     ],
 )
 def test_a_defective_frame_is_a_bad_package_that_says_why(frame, sentence):
