@@ -87,11 +87,6 @@ def schedule_defaults() -> Custom:
     return Custom(catch_up=config.catch_up, time_zone=config.time_zone)
 
 
-def uses_time_zones() -> bool:
-    """Whether Django keeps times with their zone; otherwise they are local, without one."""
-    return bool(settings.USE_TZ)
-
-
 def _is_zone(name: str) -> bool:
     try:
         get_zone(name)

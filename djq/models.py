@@ -6,26 +6,25 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Case, F, Q, When
-from django.db.models.expressions import BaseExpression
 from django.db.models.functions import Coalesce
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
-from djq.conf import get_zone, schedule_defaults, uses_time_zones
+from djq.conf import get_zone, schedule_defaults
 from djq.core.call import PICKLE_PROTOCOL as PROTOCOL
 from djq.core.call import Arguments, Function, KeywordArguments, load_call, load_value
 from djq.core.schedule_checks import UpcomingRun, problems_of, upcoming
 from djq.core.schedules import RUN_FAILED
 from djq.runtime.clock import SystemClock
+from djq.schedules.fields import EmptyIsNull, MomentField, ScheduleChoices
 from djq.schedules.rows import row_of
 
 
@@ -153,62 +152,16 @@ class Failure(Task):
         verbose_name_plural = _("Failed tasks")
 
 
-class NameField(ExactCharField):
-    """A name that is unique where there is one: no name and an empty one are kept as NULL."""
-
-    def get_db_prep_save(self, value: Any, connection: BaseDatabaseWrapper) -> Any:
-        return super().get_db_prep_save(value or None, connection)
+class NameField(EmptyIsNull, ExactCharField):
+    """A name that is unique where there is one."""
 
 
-class MomentField(models.DateTimeField):  # type: ignore[type-arg]  # no generic at run time
-    """A moment, given as a datetime or as an Arrow object; kept as Django keeps times."""
-
-    def to_python(self, value: Any) -> Any:
-        value = getattr(value, "datetime", value)
-        if isinstance(value, datetime) and timezone.is_aware(value) and not uses_time_zones():
-            return timezone.make_naive(value, timezone.get_default_timezone())
-        return super().to_python(value)
-
-    def pre_save(self, model_instance: models.Model, add: bool) -> Any:  # noqa: FBT001 - Django's own
-        value = getattr(model_instance, self.attname)
-        if not isinstance(value, BaseExpression):
-            setattr(model_instance, self.attname, self.to_python(value))
-        return super().pre_save(model_instance, add)
-
-
-class Schedule(models.Model):
+class Schedule(ScheduleChoices, models.Model):
     """When a task is to be made, again and again.
 
     `next_run`, `repeats`, `task` and what follows `last_error` go on as the scheduler runs.
     """
 
-    ONCE = "O"
-    MINUTES = "I"
-    HOURLY = "H"
-    DAILY = "D"
-    WEEKLY = "W"
-    BIWEEKLY = "BW"
-    MONTHLY = "M"
-    BIMONTHLY = "BM"
-    QUARTERLY = "Q"
-    YEARLY = "Y"
-    CRON = "C"
-    TYPE = (
-        (ONCE, _("Once")),
-        (MINUTES, _("Minutes")),
-        (HOURLY, _("Hourly")),
-        (DAILY, _("Daily")),
-        (WEEKLY, _("Weekly")),
-        (BIWEEKLY, _("Biweekly")),
-        (MONTHLY, _("Monthly")),
-        (BIMONTHLY, _("Bimonthly")),
-        (QUARTERLY, _("Quarterly")),
-        (YEARLY, _("Yearly")),
-        (CRON, _("Cron")),
-    )
-    ALLOW = "allow"
-    SKIP = "skip"
-    OVERLAP = ((ALLOW, _("Allow")), (SKIP, _("Skip while the last run is unfinished")))
     THE_SCHEDULERS_OWN = ("task", "anchor", "pending", "held_until", "unfinished", "sent_at")
     """Fields that an object read a while ago must not write back."""
 
@@ -226,7 +179,9 @@ class Schedule(models.Model):
     q_options = models.TextField(
         _("options"), blank=True, default="", help_text="e.g. timeout=30, group='reports'"
     )
-    schedule_type = models.CharField(_("schedule type"), max_length=2, choices=TYPE, default=ONCE)
+    schedule_type = models.CharField(
+        _("schedule type"), max_length=2, choices=ScheduleChoices.TYPE, default=ScheduleChoices.ONCE
+    )
     minutes = models.PositiveSmallIntegerField(
         _("minutes"), null=True, blank=True, help_text=_("Number of minutes, for the type Minutes")
     )
@@ -252,7 +207,9 @@ class Schedule(models.Model):
         default=None,
         help_text=_("Whether each missed run is made up for; unknown: as configured"),
     )
-    overlap = models.CharField(_("overlap"), max_length=5, choices=OVERLAP, default=ALLOW)
+    overlap = models.CharField(
+        _("overlap"), max_length=5, choices=ScheduleChoices.OVERLAP, default=ScheduleChoices.ALLOW
+    )
     intended_date_kwarg = models.CharField(
         _("keyword for the intended time"),
         max_length=100,

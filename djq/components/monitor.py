@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 import attrs
 
 from djq.components.backoff import Backoff
+from djq.components.ends import ends_of
 from djq.components.sealing import seal_for
 from djq.core.call import load_value
 from djq.core.codec import Codec, pack, unpack
@@ -35,7 +36,7 @@ from djq.core.message import Finished, Kind, TaskMessage
 from djq.core.protocol import Keep, Kept, Ready, Renew, Renewed, Settled, Stop, Verdict
 from djq.core.settlement import failure
 from djq.exceptions import BrokerUnavailable, StoreRefused, StoreUnavailable, TaskRefused
-from djq.ports import Broker, Link, ResultStore, Surroundings, Wait
+from djq.ports import Broker, Link, ResultStore, ScheduleStore, Surroundings, Wait
 
 BATCH_MAX = 500
 NAMED_SUCCESSES_MAX = 10
@@ -71,10 +72,13 @@ class Monitor:
         around: Surroundings,
         label: str,
         pid: int,
+        schedules: ScheduleStore | None = None,
     ) -> None:
+        """`schedules` are told how their tasks ended. None: nobody is."""
         self._link = link
         self._broker = broker
         self._store = store
+        self._schedules = schedules
         self._codec = codec
         self._around = around
         self._label = label
@@ -212,6 +216,9 @@ class Monitor:
         tasks = [one for one in batch.finished if one.message.kind is Kind.TASK]
         if tasks:
             self._store.save(tasks)
+        ends = ends_of(tasks) if self._schedules is not None else []
+        if self._schedules is not None and ends:
+            self._schedules.ended(ends)
 
     def _follow(self, batch: Batch) -> None:
         hooks: dict[str, tuple[TaskMessage, TaskMessage]] = {}

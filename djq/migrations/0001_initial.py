@@ -7,6 +7,7 @@ import django.utils.timezone
 from django.db import migrations, models
 
 import djq.models
+import djq.schedules.fields
 
 
 class Migration(migrations.Migration):
@@ -133,7 +134,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "next_run",
-                    djq.models.MomentField(
+                    djq.schedules.fields.MomentField(
                         default=django.utils.timezone.now, null=True, verbose_name="next run"
                     ),
                 ),
@@ -242,6 +243,7 @@ class Migration(migrations.Migration):
                 "ordering": ["next_run"],
                 "indexes": [models.Index(fields=["due_at", "id"], name="djq_schedule_due")],
             },
+            bases=(djq.schedules.fields.ScheduleChoices, models.Model),
         ),
         migrations.CreateModel(
             name="Task",

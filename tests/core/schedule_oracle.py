@@ -64,9 +64,9 @@ def cron_runs(cron, anchor, zone, until):
     parts = [numbers(*part) for part in zip(cron.split(), RANGES, strict=True)]
     both = cron.split()[2].startswith("*") or cron.split()[4].startswith("*")
     by_the_clocks = parts[1] == set(range(24))
-    found, moment = [], anchor.replace(second=0, microsecond=0)
-    moment += MINUTE if moment < anchor else timedelta(0)
-    meant = shown(moment - MINUTE, zone) + MINUTE
+    # From the day before: the anchor may lie in an overlap, and its times may have come already.
+    found, moment = [], anchor.replace(second=0, microsecond=0) - DAY
+    meant = shown(moment, zone)
     while moment <= until:
         wall = shown(moment, zone)
         if by_the_clocks:
@@ -76,7 +76,7 @@ def cron_runs(cron, anchor, zone, until):
             while meant <= wall:
                 hit = names(parts, meant, both=both) or hit
                 meant += MINUTE
-        if hit:
+        if hit and moment >= anchor:
             found.append(moment)
         moment += MINUTE
     return found
