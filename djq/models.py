@@ -22,7 +22,8 @@ from djq.conf import get_zone, schedule_defaults
 from djq.core.call import PICKLE_PROTOCOL as PROTOCOL
 from djq.core.call import Arguments, Function, KeywordArguments, load_call, load_value
 from djq.core.schedule_checks import UpcomingRun, problems_of, upcoming
-from djq.core.schedules import RUN_FAILED
+from djq.core.schedules import RUN_FAILED, rule_of, slot_of
+from djq.exceptions import ScheduleRefused
 from djq.runtime.clock import SystemClock
 from djq.schedules.fields import EmptyIsNull, MomentField, ScheduleChoices
 from djq.schedules.rows import row_of
@@ -252,7 +253,9 @@ class Schedule(ScheduleChoices, models.Model):
 
         A row that was left alone for an error is looked at again.
         """
-        if not self._state.adding:
+        if self._state.adding:
+            self._begin_on_the_grid()
+        else:
             fields = self._refresh_the_schedulers_own(kwargs.get("using"))
             if kwargs.get("update_fields") is not None:
                 kwargs["update_fields"] = {*kwargs["update_fields"], *fields}
@@ -287,14 +290,31 @@ class Schedule(ScheduleChoices, models.Model):
     def last_run(self) -> str | None:
         """The last task, as a link into the admin. None: there is none, or it has not ended."""
         task = self._last_task()
-        if task is None:
-            return None
-        page = "success" if task.success else "failure"
+        return None if task is None else self.last_run_link(task.id, task.name, task.success)
+
+    @staticmethod
+    def last_run_link(task_id: str, name: str, success: bool) -> str:  # noqa: FBT001 - a task's own
+        """The link to a task, or only its name where the admin has no page for it."""
+        page = "success" if success else "failure"
         try:
-            url = reverse(f"admin:djq_{page}_change", args=(task.pk,))
+            url = reverse(f"admin:djq_{page}_change", args=(task_id,))
         except NoReverseMatch:
-            return f"[{task.name}]"
-        return format_html('<a href="{}">[{}]</a>', url, task.name)
+            return f"[{name}]"
+        return format_html('<a href="{}">[{}]</a>', url, name)
+
+    def _begin_on_the_grid(self) -> None:
+        """Let a new cron schedule begin with a time that it names. One that is wrong stays so."""
+        if self.schedule_type != self.CRON or self.next_run is None:
+            return
+        self.next_run = MomentField().to_python(self.next_run)
+        row, custom = row_of(self), schedule_defaults()
+        try:
+            rule = rule_of(row, custom, get_zone)
+            slot = slot_of(row, rule, row.time_zone or custom.time_zone)
+        except ScheduleRefused:
+            return
+        if slot is not None:
+            self.next_run = slot.at
 
     def _last_task(self) -> Task | None:
         if not self.task:
