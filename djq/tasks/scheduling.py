@@ -7,8 +7,9 @@ What it calls is looked for by a worker, as with any task.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from django.apps import apps
 from django.core.exceptions import ValidationError
 
 from djq import assembly
@@ -17,12 +18,15 @@ from djq.components.sealing import seal_for
 from djq.conf import get_config, get_zone, schedule_defaults
 from djq.core.codec import pack
 from djq.core.literals import write_args, write_keywords
-from djq.core.recurrence import ONCE, first_after
+from djq.core.recurrence import CRON, ONCE, first_after
 from djq.core.schedule_calls import BROKER, call_of, message_of, queue_of
 from djq.core.schedules import SKIP, Run, rule_of, slot_of
 from djq.exceptions import ScheduleRefused
-from djq.models import Schedule
+from djq.schedules.fields import ScheduleChoices
 from djq.schedules.rows import row_of
+
+if TYPE_CHECKING:
+    from djq.models import Schedule
 
 
 def schedule(
@@ -39,7 +43,7 @@ def schedule(
     cron: str | None = None,
     time_zone: str = "",
     catch_up: bool | None = None,
-    overlap: str = Schedule.ALLOW,
+    overlap: str = ScheduleChoices.ALLOW,
     intended_date_kwarg: str | None = None,
     enabled: bool = True,
     **kwargs: Any,
@@ -72,8 +76,8 @@ def schedule(
         ScheduleRefused: Something is wrong with it; the message has a sentence for each field.
     """
     if schedule_type is None:
-        schedule_type = Schedule.CRON if cron else ONCE
-    elif cron and schedule_type != Schedule.CRON:
+        schedule_type = CRON if cron else ONCE
+    elif cron and schedule_type != CRON:
         raise ScheduleRefused(
             f"cron is {cron!r:.100} and schedule_type {schedule_type!r:.100}; leave one of them out"
         )
@@ -82,7 +86,7 @@ def schedule(
             raise ScheduleRefused(
                 f"{field} is {path!r:.100}; in a schedule it must be a dotted path, as text"
             )
-    made = Schedule(
+    made = _model()(
         func=func,
         name=name,
         hook=hook,
@@ -158,9 +162,14 @@ def run_now(schedule: Schedule) -> str:
     sent = {"task": message.id, "sent_at": now, "last_error": ""}
     if schedule.overlap == SKIP:
         sent["unfinished"] = message.id
-    Schedule.objects.filter(pk=schedule.pk).update(**sent)
+    _model().objects.filter(pk=schedule.pk).update(**sent)
     schedule.refresh_from_db()
     return message.id
+
+
+def _model() -> type[Schedule]:
+    # Found when it is asked for: this module may be imported before Django has loaded its models.
+    return apps.get_model("djq", "Schedule")
 
 
 def _writable(q_options: Mapping[str, Any] | None) -> dict[str, Any]:

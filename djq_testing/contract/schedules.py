@@ -93,7 +93,7 @@ class ScheduleStoreContract:
             "schedule_type": "C",
             "minutes": 7,
             "repeats": -40_000,
-            "cron": "0 3 * * *",
+            "cron": "0 13 * * *",
             "time_zone": "Europe/Berlin",
             "catch_up": False,
             "overlap": "skip",
