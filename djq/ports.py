@@ -243,6 +243,10 @@ class ScheduleStore(Protocol):
         """Tell schedules how their tasks ended."""
         ...
 
+    def unhold(self, now: datetime, latest: datetime) -> None:
+        """Rows that are held beyond `latest` come due now: somebody's clock was wrong."""
+        ...
+
 
 class Received(tuple[str | None, str | bytes]):
     """What a broker gives: the documented pair (receipt, package), and how often it was given.

@@ -103,3 +103,8 @@ class MemoryScheduleStore:
             if row.task == end.task_id and not own:
                 row = attrs.evolve(row, last_error=end.error and RUN_FAILED + end.error)
             kept.row = row
+
+    def unhold(self, now: datetime, latest: datetime) -> None:
+        for kept in self.rows.values():
+            if kept.held_until is not None and kept.held_until > latest:
+                kept.held_until = now

@@ -12,6 +12,7 @@ and its slots are not lost: when it is mended they are missed slots.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 
 import attrs
 
@@ -28,7 +29,16 @@ from djq.core.events import (
 from djq.core.lifecycle import Role
 from djq.core.protocol import Ready, Stop
 from djq.core.schedule_calls import call_of, message_of
-from djq.core.schedules import Custom, Decision, ZoneOf, decide, error_text, refused, with_token
+from djq.core.schedules import (
+    HELD,
+    Custom,
+    Decision,
+    ZoneOf,
+    decide,
+    error_text,
+    refused,
+    with_token,
+)
 from djq.exceptions import BrokerUnavailable, DjqError, StoreUnavailable, TaskRefused
 from djq.ports import Broker, Link, ScheduleEnd, ScheduleStore, Surroundings, Wait
 
@@ -41,6 +51,10 @@ BUSY_SECONDS = 0.1
 """When all that is due is in the hands of others."""
 SENDING_SECONDS_MAX = 20.0
 """How long it tries to send what it has taken; a while later the rows come due for everybody."""
+JUMP = timedelta(seconds=5)
+"""A clock that is set by less is taken for one that runs a little wrong."""
+HELD_MAX = HELD + timedelta(minutes=1)
+"""Nobody holds a row for longer."""
 NAMED_MAX = 10
 """A larger batch is told as a number."""
 
@@ -116,6 +130,8 @@ class Scheduler:
         self._store_pauses = Backoff("schedule store", around)
         self._broker_pauses = Backoff("broker", around)
         self._sending: Sending | None = None
+        self._began: tuple[datetime, float] | None = None
+        """A moment, and the monotonic seconds of it. None: it has not looked yet."""
         self._greets_late = greets_late
         self._greeted = False
         self._stopping = False
@@ -157,6 +173,10 @@ class Scheduler:
         if self._sending is not None:
             self._send_the_rest(self._sending)
             return Wait(0.0)
+        now = self._store.now()
+        if self._clock_was_set_back(now):
+            self._store.unhold(now, now + HELD_MAX)
+            self._set_clock(now)
         due, now = self._store.next_due(), self._store.now()
         if due is None or due > now:
             seconds = LOOK_SECONDS if due is None else (due - now).total_seconds()
@@ -167,6 +187,22 @@ class Scheduler:
         ):
             return self._work_in_one_unit()
         return self._work_in_two()
+
+    def _clock_was_set_back(self, now: datetime) -> bool:
+        """Whether the time is earlier than it can be: rows may be held until who knows when.
+
+        The first look counts as well: what was held may be left from a time of which nothing is known.
+        """
+        if self._began is None:
+            return True
+        passed = self._around.clock.monotonic() - self._began[1]
+        behind = self._began[0] + timedelta(seconds=passed) - now
+        if behind < -JUMP:
+            self._set_clock(now)
+        return behind > JUMP
+
+    def _set_clock(self, now: datetime) -> None:
+        self._began = (now, self._around.clock.monotonic())
 
     def _work_in_one_unit(self) -> Wait:
         with self._store.unit():

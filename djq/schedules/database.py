@@ -136,6 +136,12 @@ class DatabaseScheduleStore:
             for start in range(0, len(portion), ROWS_MAX):
                 tell_ends(self._connection, portion[start : start + ROWS_MAX], RUN_FAILED)
 
+    def unhold(self, now: datetime, latest: datetime) -> None:
+        """Let rows come due that are held for longer than anybody holds them."""
+        moments = [local(self._connection, moment) for moment in (now, latest)]
+        with self._guard():
+            self._rows().filter(held_until__gt=moments[1]).update(held_until=moments[0])
+
     @property
     def _connection(self) -> BaseDatabaseWrapper:
         return connections[self._alias]

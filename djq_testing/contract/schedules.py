@@ -247,3 +247,13 @@ class ScheduleStoreContract:
         kept.store.ended([ScheduleEnd(id, "c" * 32, "ValueError: no")])
 
         assert kept.row(id) == before
+
+    def test_what_is_held_for_too_long_comes_due(self, kept: Kept) -> None:
+        self._add(kept)
+        self._put(kept, held_until=NOON + 2 * HOUR)
+        kept.store.unhold(NOON, NOON + 2 * HOUR)
+        assert kept.store.next_due() == NOON + 2 * HOUR
+
+        kept.store.unhold(NOON, NOON + HOUR)
+
+        assert kept.store.next_due() == NOON

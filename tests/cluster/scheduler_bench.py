@@ -1,4 +1,4 @@
-"""How fast schedulers are on a real database: `python -m tests.schedules.scheduler_bench postgres`.
+"""How fast schedulers are on a real database: `python -m tests.cluster.scheduler_bench postgres`.
 
 It makes a database of its own, and drops it. First many schedules come due at once, and three forked
 schedulers race for them; then one scheduler idles over many more. What is printed are figures.
