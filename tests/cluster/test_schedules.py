@@ -46,14 +46,14 @@ def slots_of(project):
     return Counter(tuple(line.split()[:2]) for line in project.lines("slots"))
 
 
-@on("sqlite", "postgres")
+@on("postgres")
 def test_a_schedule_starts_its_task_in_time(make_project, kind):
     project = make_project(kind, workers=1, scheduler=True)
     project.start()
     path = project.file("times")
     late = []
 
-    for turn in range(3):
+    for turn in range(2):
         # Another moment of the scheduler's second each time.
         time.sleep(0.37)
         asked = time.time()
@@ -63,7 +63,7 @@ def test_a_schedule_starts_its_task_in_time(make_project, kind):
         late.append(float(project.lines("times")[-1]) - asked)
 
     print("started after", *(f"{seconds:.3f} s" for seconds in late))  # noqa: T201 - shown by -s
-    # The best of three: the machine may be busy with something else.
+    # The better of two: the machine may be busy with something else.
     assert 1.5 <= min(late) < 1.8, late
     wait_until(lambda: not Schedule.objects.exists(), 5, "once is gone", project.tails)
 
@@ -72,9 +72,9 @@ def test_a_schedule_starts_its_task_in_time(make_project, kind):
 def test_three_clusters_run_each_slot_once(make_project, kind):
     project = make_project(kind, workers=1, scheduler=True)
     clusters = [project.start() for _ in range(3)]
-    for _ in range(8):
-        make_due(project, 5)
-        time.sleep(0.15)
+    for _ in range(5):
+        make_due(project, 8)
+        time.sleep(0.1)
 
     project.wait_for_outcomes(40 * SLOTS, 30)
 
@@ -88,13 +88,13 @@ def test_three_clusters_run_each_slot_once(make_project, kind):
 def test_killed_schedulers_lose_no_slot_and_repeat_none(make_project, kind):
     project = make_project(kind, workers=2, scheduler=True)
     cluster, chance = project.start(), random.Random(kind)
-    for _ in range(12):
+    for _ in range(8):
         make_due(project, 15)
         time.sleep(chance.uniform(0, 0.1))
         for pid in cluster.pids("scheduler"):
             os.kill(pid, signal.SIGKILL)
 
-    expected = 12 * 15 * SLOTS
+    expected = 8 * 15 * SLOTS
     wait_until(lambda: Task.objects.count() >= expected, 40, f"{expected} outcomes", project.tails)
 
     assert not Schedule.objects.exclude(repeats=0).exists()
@@ -158,7 +158,7 @@ def test_without_a_scheduler_schedules_are_left_alone(make_project):
     schedule("math.floor", 1.5)
     cluster = project.start()
 
-    time.sleep(1.5)
+    time.sleep(1.1)
 
     assert cluster.pids("scheduler") == []
     assert Schedule.objects.count() == 1

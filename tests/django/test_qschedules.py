@@ -7,9 +7,9 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
-from freezegun import freeze_time
 
 from djq.models import OrmQ, Schedule
+from tests.django.frozen import freeze_time
 
 pytestmark = pytest.mark.django_db
 

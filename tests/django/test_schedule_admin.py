@@ -10,9 +10,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from freezegun import freeze_time
 
 from djq.models import OrmQ, Schedule, Task
+from tests.django.frozen import freeze_time
 
 pytestmark = pytest.mark.django_db
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from django.db import connection, connections
-from freezegun import freeze_time
 
 from djq import assembly, inline
 from djq.components.scheduler import Scheduler
@@ -19,6 +18,7 @@ from djq.ports import Wait
 from djq.schedules.database import DatabaseScheduleStore
 from djq_testing.clock import ManualClock
 from tests.components.parts import PairLink
+from tests.django.frozen import freeze_time
 
 pytestmark = pytest.mark.django_db
 

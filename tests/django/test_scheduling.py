@@ -8,7 +8,6 @@ import arrow
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError
-from freezegun import freeze_time
 
 from djq.assembly import make_codec
 from djq.conf import get_config
@@ -21,6 +20,7 @@ from djq.models import OrmQ, Schedule, Task
 from djq.schedules.rows import row_of
 from djq.tasks import schedule
 from djq.tasks.scheduling import pause, resume, run_now
+from tests.django.frozen import freeze_time
 
 pytestmark = pytest.mark.django_db
 
