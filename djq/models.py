@@ -222,9 +222,9 @@ class Schedule(ScheduleChoices, models.Model):
     last_error = models.TextField(_("last error"), blank=True, default="", editable=False)
     anchor = models.CharField(max_length=200, blank=True, default="", editable=False)
     pending = models.TextField(blank=True, default="", editable=False)
-    held_until = models.DateTimeField(null=True, default=None, editable=False)
+    held_until = MomentField(null=True, default=None, editable=False)
     unfinished = models.CharField(max_length=32, blank=True, default="", editable=False)
-    sent_at = models.DateTimeField(_("last sent"), null=True, default=None, editable=False)
+    sent_at = MomentField(_("last sent"), null=True, default=None, editable=False)
     # What an idle scheduler asks for, by its index alone: finished and paused rows are not in it.
     due_at = models.GeneratedField(
         expression=Case(

@@ -47,7 +47,7 @@ LOST = timedelta(hours=24)
 REPEATS_MIN = -(2**31)
 RUN_FAILED = "The last run failed: "
 """Begins an error that a task had, and not its schedule."""
-OVER = "There is no run any more: schedules end with the year 2199."
+OVER = "There is no run to come: schedules run in the years 1970 to 2199."
 
 ZoneOf = Callable[[str], tzinfo]
 """Finds a zone by its name. Raises ScheduleRefused when there is none."""

@@ -203,14 +203,17 @@ class Migration(migrations.Migration):
                     models.CharField(blank=True, default="", editable=False, max_length=200),
                 ),
                 ("pending", models.TextField(blank=True, default="", editable=False)),
-                ("held_until", models.DateTimeField(default=None, editable=False, null=True)),
+                (
+                    "held_until",
+                    djq.schedules.fields.MomentField(default=None, editable=False, null=True),
+                ),
                 (
                     "unfinished",
                     models.CharField(blank=True, default="", editable=False, max_length=32),
                 ),
                 (
                     "sent_at",
-                    models.DateTimeField(
+                    djq.schedules.fields.MomentField(
                         default=None, editable=False, null=True, verbose_name="last sent"
                     ),
                 ),

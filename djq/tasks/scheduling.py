@@ -21,7 +21,7 @@ from djq.core.literals import write_args, write_keywords
 from djq.core.recurrence import CRON, ONCE, first_after
 from djq.core.schedule_calls import BROKER, call_of, message_of, queue_of
 from djq.core.schedules import SKIP, Run, rule_of, slot_of
-from djq.exceptions import ScheduleRefused
+from djq.exceptions import DjqError, ScheduleRefused
 from djq.schedules.fields import ScheduleChoices
 from djq.schedules.rows import row_of
 
@@ -157,12 +157,17 @@ def run_now(schedule: Schedule) -> str:
     broker = get_broker() if call.queue is None else get_broker(call.queue)
     zone = get_zone(row.time_zone or custom.time_zone)
     message = message_of(row, call, Run(around.ids.task_id(), now), zone, now)
-    codec = assembly.make_codec(get_config(), broker.list_key)
-    broker.enqueue(seal_for(broker, codec, pack(message)))
-    sent = {"task": message.id, "sent_at": now, "last_error": ""}
-    if schedule.overlap == SKIP:
-        sent["unfinished"] = message.id
-    _model().objects.filter(pk=schedule.pk).update(**sent)
+    package = seal_for(broker, assembly.make_codec(get_config(), broker.list_key), pack(message))
+    rows = _model().objects.filter(pk=schedule.pk)
+    before = {name: getattr(schedule, name) for name in ("task", "sent_at", "unfinished")}
+    unfinished = message.id if schedule.overlap == SKIP else ""
+    # Before it is sent: a worker may be done with it before the next statement here.
+    rows.update(task=message.id, sent_at=now, unfinished=unfinished)
+    try:
+        broker.enqueue(package)
+    except DjqError:
+        rows.filter(task=message.id).update(**before)
+        raise
     schedule.refresh_from_db()
     return message.id
 

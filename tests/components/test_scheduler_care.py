@@ -32,6 +32,7 @@ BAD = {
     "cached": {"q_options": "cached=True"},
     "queue": {"q_options": "broker=3"},
     "hook": {"hook": "x y"},
+    "minutes": {"schedule_type": "I", "minutes": "many"},
     "keyword": {"intended_date_kwarg": 3},
 }
 

@@ -220,3 +220,18 @@ def test_no_text_breaks_the_reading_of_cron(text):
     except ScheduleRefused:
         return
     assert read.after(datetime(2026, 1, 1)) is not None
+
+
+@pytest.mark.parametrize("cron", ["0 0 1 1 *", "0 * 1 1 *"])
+def test_cron_ends_with_the_years_kept(cron):
+    last = rule("C", BERLIN, cron=cron)
+
+    assert first_slot(last, LAST) is None
+    assert first_slot(last, datetime(2200, 6, 1, tzinfo=UTC)) is None
+
+
+def test_a_day_that_clocks_skip_at_the_very_end_ends_the_search():
+    daily = rule("D")
+    last = first_slot(daily, LAST)
+
+    assert following(daily, last) is None

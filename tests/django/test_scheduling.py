@@ -15,7 +15,7 @@ from djq.core.call import load_call
 from djq.core.codec import unpack
 from djq.core.schedules import RUN_FAILED
 from djq.core.walltime import Kind
-from djq.exceptions import ScheduleRefused
+from djq.exceptions import BrokerUnavailable, ScheduleRefused
 from djq.models import OrmQ, Schedule, Task
 from djq.schedules.rows import row_of
 from djq.tasks import schedule
@@ -192,6 +192,26 @@ def test_running_now_changes_no_slot():
     row = kept(made)
     assert (row.next_run, row.repeats, row.task) == (before, 3, message.id)
     assert load_call(message.body)[2] == {"when": NOON.isoformat()}
+
+
+def test_running_now_without_use_tz(settings):
+    settings.USE_TZ, settings.TIME_ZONE = False, "America/New_York"
+    made = schedule("math.floor", 1.5, overlap="skip")
+
+    message = sent_now(made)
+
+    row = row_of(kept(made))
+    assert (row.task, row.unfinished, row.sent_at) == (message.id, message.id, NOON)
+
+
+def test_a_run_that_the_broker_does_not_take_is_forgotten(settings, away):
+    made = schedule("math.floor", 1.5, overlap="skip")
+    settings.Q_CLUSTER = {"name": "tests", "orm": away}
+
+    with pytest.raises(BrokerUnavailable):
+        run_now(made)
+
+    assert (kept(made).task, kept(made).sent_at, kept(made).unfinished) == (None, None, "")
 
 
 def test_a_pause_misses_nothing(noon):
