@@ -50,12 +50,6 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
-                    "name",
-                    djq.models.NameField(
-                        blank=True, max_length=100, null=True, unique=True, verbose_name="name"
-                    ),
-                ),
-                (
                     "func",
                     models.CharField(
                         help_text="e.g. module.tasks.function",
@@ -237,6 +231,12 @@ class Migration(migrations.Migration):
                             output_field=models.DateTimeField(),
                         ),
                         output_field=models.DateTimeField(null=True),
+                    ),
+                ),
+                (
+                    "name",
+                    djq.models.NameField(
+                        blank=True, max_length=100, null=True, unique=True, verbose_name="name"
                     ),
                 ),
             ],

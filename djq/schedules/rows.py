@@ -12,12 +12,12 @@ from django.utils import timezone
 from djq.core.schedules import ScheduleRow, anchored
 
 if TYPE_CHECKING:
-    from djq.models import Schedule
+    from djq.schedule import ScheduleBase
 
 COLUMNS = tuple(field.name for field in attrs.fields(ScheduleRow) if field.name != "held")
 
 
-def row_of(schedule: Schedule) -> ScheduleRow:
+def row_of(schedule: ScheduleBase) -> ScheduleRow:
     """A schedule of Django as the value that is decided by; one without a key has 0."""
     values = {name: getattr(schedule, name) for name in COLUMNS}
     values["id"] = values["id"] or 0
