@@ -8,6 +8,11 @@ import threading
 from collections.abc import Callable
 from functools import lru_cache
 
+from django.core.cache import caches
+from django.core.cache.backends.base import BaseCache
+from django.core.cache.backends.dummy import DummyCache
+from django.core.cache.backends.locmem import LocMemCache
+
 from djq.brokers.orm import OrmBroker, ServerClock
 from djq.components.scheduler import Queue
 from djq.conf import get_config, make_signer
@@ -16,9 +21,11 @@ from djq.core.config import Config
 from djq.core.lifecycle import Role
 from djq.core.plan import Plan
 from djq.core.settlement import Policy
-from djq.exceptions import ConfigError
+from djq.exceptions import ConfigError, TaskRefused
 from djq.ports import Broker, Surroundings
+from djq.results.cache import CacheStore
 from djq.results.database import DatabaseStore
+from djq.results.routed import RoutedStore
 from djq.runtime.clock import SystemClock, SystemIds
 from djq.schedules.database import DatabaseScheduleStore
 from djq.signals import LoggingObserver
@@ -73,14 +80,72 @@ def broker_of_this_thread(list_key: str | None = None) -> Broker:
     return cache[key][1]
 
 
-def make_store(config: Config) -> DatabaseStore:
-    """The store that keeps outcomes: the database that Django routes `Task` to."""
+def make_store(config: Config) -> RoutedStore:
+    """The store that keeps outcomes: of cached tasks in the cache, of others in the database."""
+    database = make_database_store(config)
+    return RoutedStore(database=database, cache=make_cache_store(config, database))
+
+
+def make_database_store(config: Config) -> DatabaseStore:
+    """The store in the database that Django routes `Task` to."""
     return DatabaseStore(alias=result_alias(), save_limit=config.save_limit)
 
 
-def get_store() -> DatabaseStore:
-    """The store that results are read from."""
-    return make_store(get_config())
+def make_cache_store(config: Config, database: DatabaseStore) -> CacheStore:
+    """The store in the cache of the settings."""
+    cache = caches[config.cache]
+    return CacheStore(cache, clock=SystemClock(), unsaved=database.unsaved)
+
+
+Shelf = DatabaseStore | CacheStore
+"""Where results are looked for."""
+
+
+def get_shelf(cached: bool | float | None) -> Shelf:  # noqa: FBT001 - the documented argument
+    """The store to look for results in. None: as the setting `cached` says."""
+    config = get_config()
+    database = make_database_store(config)
+    wanted = config.cached if cached is None else cached
+    return make_cache_store(config, database) if wanted else database
+
+
+def get_database_store() -> DatabaseStore:
+    """The store of results that are not cached."""
+    return make_database_store(get_config())
+
+
+def get_cache_store() -> CacheStore:
+    """The store of cached results."""
+    config = get_config()
+    return make_cache_store(config, make_database_store(config))
+
+
+def refuse_unshared_cache(config: Config) -> None:
+    """Refuse to send a task whose outcome would go to a cache that this process does not see.
+
+    Raises:
+        TaskRefused: The cache is one that each process has for itself, or none at all.
+    """
+    reason = unshared_cache(config.cache)
+    if reason is not None:
+        raise TaskRefused(f"the result cannot be cached: {reason}")
+
+
+def unshared_cache(alias: str) -> str | None:
+    """Why results in this cache would not be found by other processes. None: they are."""
+    cache = caches[alias]
+    if not is_unshared(cache):
+        return None
+    return (
+        f"CACHES[{alias!r}] is {type(cache).__name__}, which processes do not share: what a worker "
+        "writes is not seen here. Choose a cache on a server, in the database or in files, or leave "
+        "`cached` out"
+    )
+
+
+def is_unshared(cache: BaseCache) -> bool:
+    """Whether each process has this cache for itself, or there is none at all."""
+    return isinstance(cache, LocMemCache | DummyCache)
 
 
 def result_alias() -> str:

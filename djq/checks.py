@@ -10,17 +10,23 @@ from typing import Any
 
 from django.core import checks
 from django.core.cache import caches
+from django.core.cache.backends.base import BaseCache
+from django.core.cache.backends.db import DatabaseCache
+from django.core.cache.backends.filebased import FileBasedCache
 from django.db import connections
 from django.db.utils import ConnectionHandler
 from django.utils.module_loading import import_string
 
-from djq import conf
+from djq import assembly, conf
 from djq.core.config import Config, shown
 from djq.ports import Broker
 
 TAG = "djq"
 RESULTS_ALIAS = "default"
 SQLITE_TIMEOUT_SECONDS_MIN = 20
+DROPS_ENTRIES = (DatabaseCache, FileBasedCache)
+ENTRIES_DEFAULT = 300
+"""Django's MAX_ENTRIES where nothing is set."""
 
 _WAL = re.compile(r"journal_mode\s*[=(]\s*['\"]?wal\b", re.IGNORECASE)
 _SQLITE_OPTIONS = (
@@ -53,6 +59,14 @@ def check_databases(**_: Any) -> list[checks.CheckMessage]:
     return [] if config is None else list(database_problems(config, connections))
 
 
+def check_result_cache(**_: Any) -> list[checks.CheckMessage]:
+    """Whether a cache that is to hold all results can."""
+    config = conf.find_config()
+    if config is None or not config.cached or config.cache not in list(caches):
+        return []
+    return list(result_cache_problems(config, caches[config.cache]))
+
+
 def check_broker_class(**_: Any) -> list[checks.CheckMessage]:
     """Whether the class named by `broker_class` can be a broker."""
     config = conf.find_config()
@@ -76,6 +90,7 @@ CHECKS: tuple[Callable[..., list[checks.CheckMessage]], ...] = (
     check_settings,
     check_aliases,
     check_databases,
+    check_result_cache,
     check_broker_class,
     check_platform,
 )
@@ -89,6 +104,25 @@ def alias_problems(
         yield _unknown_alias("orm", config.orm, "DATABASES", databases, "E006")
     if config.cache not in caches:
         yield _unknown_alias("cache", config.cache, "CACHES", caches, "E007")
+
+
+def result_cache_problems(config: Config, cache: BaseCache) -> Iterator[checks.CheckMessage]:
+    """Say why results would be lost in this cache; asks it for nothing."""
+    if not config.sync and assembly.is_unshared(cache):
+        yield checks.Error(
+            f"Q_CLUSTER['cached'] is {config.cached!r}, and CACHES['{config.cache}'] is "
+            f"{type(cache).__name__}, which processes do not share: no result would be found.",
+            hint="Choose a cache on a server, in the database or in files, or leave 'cached' out.",
+            id=f"{TAG}.E011",
+        )
+    elif isinstance(cache, DROPS_ENTRIES) and cache._max_entries <= ENTRIES_DEFAULT:  # noqa: SLF001 - as set by MAX_ENTRIES
+        yield checks.Warning(
+            f"CACHES['{config.cache}'] holds {cache._max_entries} entries at most, and drops others "  # noqa: SLF001
+            "when more come: results would be lost.",
+            hint=f"Set OPTIONS['MAX_ENTRIES'] of CACHES['{config.cache}'] to what results and their "
+            "groups may need, 100000 say.",
+            id=f"{TAG}.W007",
+        )
 
 
 def broker_class_problems(path: str, candidate: object) -> Iterator[checks.CheckMessage]:

@@ -84,7 +84,7 @@ def get_zone(name: str) -> zoneinfo.ZoneInfo:
 def schedule_defaults() -> Custom:
     """What the settings say where a schedule says nothing."""
     config = get_config()
-    return Custom(catch_up=config.catch_up, time_zone=config.time_zone)
+    return Custom(catch_up=config.catch_up, time_zone=config.time_zone, cached=config.cached)
 
 
 def _is_zone(name: str) -> bool:

@@ -25,8 +25,9 @@ from djq import assembly
 from djq.components.monitor import Monitor
 from djq.components.worker import Worker
 from djq.conf import get_config
-from djq.core.codec import Codec, delivery_of
+from djq.core.codec import Codec
 from djq.core.events import Event, ServiceAway
+from djq.core.frame import delivery_of
 from djq.core.protocol import Assign, Keep, Kept, Returned, Settled, Verdict
 from djq.exceptions import StoreUnavailable
 from djq.ports import Broker, Component, Link, Observer, ResultStore, Surroundings, TaskScope, Wait

@@ -7,11 +7,13 @@ from __future__ import annotations
 import pickle
 from collections.abc import Mapping
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.translation import gettext_lazy as _
 
+from djq import assembly
 from djq.core.call import PICKLE_PROTOCOL as PROTOCOL
 from djq.core.call import Arguments, Function, KeywordArguments, load_call, load_value
 from djq.schedule import ScheduleBase
@@ -53,6 +55,7 @@ class Task(models.Model):
     success = models.BooleanField(_("success"), default=True, editable=False)
     traceback = models.TextField(_("traceback"), blank=True, default="", editable=False)
     attempts = models.SmallIntegerField(_("attempts"), default=1, editable=False)
+    place = models.IntegerField(default=0, editable=False)
 
     class Meta:
         verbose_name = _("Task")
@@ -100,6 +103,52 @@ class Task(models.Model):
         """Seconds from the call of `async_task` to the outcome, the wait in the queue included."""
         return float((self.stopped - self.started).total_seconds())
 
+    def group_result(self, failures: bool = False) -> list[Any]:
+        """Give the results of this task's group; [] without a group."""
+        return [] if self.group is None else self.get_result_group(self.group, failures)
+
+    def group_count(self, failures: bool = False) -> int:
+        """Count the outcomes of this task's group, or the failures alone; 0 without a group."""
+        return 0 if self.group is None else self.get_group_count(self.group, failures)
+
+    def group_delete(self, tasks: bool = False) -> int:
+        """Take the label off the tasks of this group, this one too; with `tasks` delete them.
+
+        This object still says which group it was. Gives how many there were; 0 without a group.
+        """
+        return 0 if self.group is None else self.delete_group(self.group, tasks)
+
+    @classmethod
+    def get_result(cls, task_id: str | UUID) -> Any | None:
+        """Give the result of a task by its id or name; None when there is no outcome."""
+        task = cls.get_task(task_id)
+        return None if task is None else task.result
+
+    @classmethod
+    def get_task(cls, task_id: str | UUID) -> Task | None:
+        """Give a task by its id or name, of several with one name the newest; None: there is none."""
+        return assembly.get_database_store().find(task_id)
+
+    @classmethod
+    def get_result_group(cls, group_id: str, failures: bool = False) -> list[Any]:
+        """Give the results of a group in the order of the calls; with `failures` theirs too."""
+        return assembly.get_database_store().group_results(group_id, failures=failures)
+
+    @classmethod
+    def get_task_group(cls, group_id: str, failures: bool = True) -> models.QuerySet[Task]:
+        """Give the tasks of a group in the order of the calls, failures too unless not wanted."""
+        return assembly.get_database_store().group_tasks(group_id, failures=failures)
+
+    @classmethod
+    def get_group_count(cls, group_id: str, failures: bool = False) -> int:
+        """Count the outcomes of a group, failures included; with `failures` those alone."""
+        return assembly.get_database_store().group_count(group_id, failures=failures)
+
+    @classmethod
+    def delete_group(cls, group_id: str, objects: bool = False) -> int:
+        """Take the label off the tasks of a group; with `objects` delete them. Gives how many."""
+        return assembly.get_database_store().group_delete(group_id, rows=objects)
+
     def _call(self) -> tuple[Function, Arguments, KeywordArguments]:
         return load_call(bytes(self.body)) if self.body else (self.func, (), {})
 
@@ -140,6 +189,41 @@ class Failure(Task):
         ordering: ClassVar = ["-stopped", "-id"]
         verbose_name = _("Failed task")
         verbose_name_plural = _("Failed tasks")
+
+
+class IterProgress(models.Model):
+    """An iter of which elements have come: how many, and when the last one did."""
+
+    id = ExactCharField(max_length=32, primary_key=True, editable=False)
+    total = models.IntegerField()
+    done = models.IntegerField(default=0)
+    touched = models.DateTimeField()
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["touched"], name="djq_iterprogress_old")]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class IterElement(models.Model):
+    """The outcome of an iter's element, until all of them are there."""
+
+    iter = ExactCharField(max_length=32, editable=False)
+    place = models.IntegerField()
+    success = models.BooleanField()
+    value = models.BinaryField()
+    body = models.BinaryField(default=b"")
+    traceback = models.TextField(default="")
+    stopped = models.DateTimeField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["iter", "place"], name="djq_iterelement_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.iter}[{self.place}]"
 
 
 class NameField(EmptyIsNull, ExactCharField):

@@ -15,8 +15,9 @@ from typing import Any, ClassVar, Protocol, Self
 import attrs
 
 from djq.core.events import Event
+from djq.core.gathering import Gathered
 from djq.core.lifecycle import ChildId
-from djq.core.message import Finished
+from djq.core.message import Finished, TaskMessage
 from djq.core.schedules import Change, ScheduleRow
 
 
@@ -170,8 +171,13 @@ class ResultStore(Protocol):
     alias: str | None
     """The Django database that it writes to, for brokers in the same one. None: no database."""
 
-    def save(self, batch: Sequence[Finished]) -> None:
+    def save(self, batch: Sequence[Finished]) -> Sequence[Gathered]:
         """Keep the outcomes, all or none; then see to `save_limit`.
+
+        The outcome of an iter's element is kept aside, the first one of each place, until all are
+        there. They then make one outcome, which is kept instead of them, once. Gives the iters that
+        have become complete in this way; of one whose outcome can never be kept as it is, the
+        failure that is kept in its place.
 
         Raises:
             StoreUnavailable: Nothing was kept; try again later.
@@ -183,8 +189,8 @@ class ResultStore(Protocol):
         """A transaction for saving and acknowledging together, where a broker shares the database."""
         ...
 
-    def standing(self, ids: Sequence[str]) -> Mapping[str, Finished]:
-        """The successes that are kept of these tasks, by id: final, whatever came after them.
+    def kept(self, tasks: Iterable[TaskMessage]) -> Mapping[str, Finished]:
+        """What is kept of these tasks, by id: a success is final, whatever came after it.
 
         What a store does not keep of a task is not in it either: `seconds` is 0 then.
 

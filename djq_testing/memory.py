@@ -6,7 +6,7 @@ test hold them together. Both follow the clock that they are given and live in o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +15,7 @@ from uuid import UUID
 import attrs
 
 from djq.core.call import load_call, load_value
+from djq.core.gathering import Element, Gathered, element_of, gather, refused_iter
 from djq.core.message import Finished, Outcome, TaskMessage
 from djq.exceptions import StoreRefused
 from djq.ports import Broker, Clock, Received
@@ -141,6 +142,7 @@ class MemoryTask:
     success: bool
     traceback: str = attrs.field(repr=False)
     attempts: int
+    place: int
 
     @property
     def args(self) -> tuple[Any, ...]:
@@ -170,32 +172,41 @@ class MemoryStore:
     def __init__(self, *, save_limit: int = 250) -> None:
         self._save_limit = save_limit
         self._tasks: dict[str, MemoryTask] = {}
+        self._elements: dict[str, dict[int, Element]] = {}
+        """The elements of each iter by their places."""
 
     @property
     def tasks(self) -> list[MemoryTask]:
         """All that is kept, newest first."""
         return sorted(self._tasks.values(), key=lambda task: (task.stopped, task.id), reverse=True)
 
-    def save(self, batch: Sequence[Finished]) -> None:
-        kept = dict(self._tasks)
-        for finished in batch:
+    def save(self, batch: Sequence[Finished]) -> list[Gathered]:
+        tasks, elements = dict(self._tasks), dict(self._elements)
+        gathered = [
+            one for finished in batch if (one := _keep_element(elements, finished)) is not None
+        ]
+        whole = [finished for finished in batch if finished.message.iter is None]
+        gathered = [self._keepable(one) for one in gathered]
+        for finished in (*whole, *(one.finished for one in gathered)):
             if self._is_kept(finished):
                 task = self.present(finished)
                 _refuse_unfit(task)
-                if task.id not in kept or not kept[task.id].success:
-                    kept[task.id] = task
-        self._tasks.update(kept)
-        if self._save_limit > 0 and any(finished.outcome.success for finished in batch):
+                if task.id not in tasks or not tasks[task.id].success:
+                    tasks[task.id] = task
+        self._tasks.update(tasks)
+        self._elements.update(elements)
+        if self._save_limit > 0 and any(task.success for task in tasks.values()):
             self._prune()
+        return gathered
 
     def unit(self) -> AbstractContextManager[None]:
         """Nothing to undo: what is saved here stays saved."""
         return nullcontext()
 
-    def standing(self, ids: Sequence[str]) -> dict[str, Finished]:
-        """The successes that are kept of these tasks."""
-        kept = [self._tasks[id] for id in ids if id in self._tasks and self._tasks[id].success]
-        return {task.id: _finished(task) for task in kept}
+    def kept(self, tasks: Iterable[TaskMessage]) -> dict[str, Finished]:
+        """What is kept of these tasks."""
+        ids = [message.id for message in tasks]
+        return {id: _finished(self._tasks[id]) for id in ids if id in self._tasks}
 
     def present(self, finished: Finished) -> MemoryTask:
         """The task object that a hook is called with."""
@@ -213,6 +224,7 @@ class MemoryStore:
             success=outcome.success,
             traceback=_plain(outcome.traceback),
             attempts=finished.attempt,
+            place=message.place,
         )
 
     def find(self, task_id_or_name: str | UUID) -> MemoryTask | None:
@@ -221,15 +233,64 @@ class MemoryStore:
         named = [task for task in self.tasks if task.name == wanted]
         return self._tasks.get(wanted) or (named[0] if named else None)
 
+    def group_tasks(self, label: str, *, failures: bool = True) -> list[MemoryTask]:
+        """The tasks of a group, in the order in which they were asked for."""
+        if not isinstance(label, str):
+            raise TypeError(f"{label!r} is no label of a group")
+        tasks = sorted(self._tasks.values(), key=lambda task: (task.started, task.place, task.id))
+        return [task for task in tasks if task.group == label and (failures or task.success)]
+
+    def group_results(self, label: str, *, failures: bool = False) -> list[Any]:
+        """Their results alone."""
+        return [task.result for task in self.group_tasks(label, failures=failures)]
+
+    def group_count(self, label: str, *, failures: bool = False) -> int:
+        """How many outcomes there are in a group; with `failures` how many failures."""
+        tasks = self.group_tasks(label)
+        return len([task for task in tasks if not (failures and task.success)])
+
+    def group_counter(self, label: str, *, failures: bool = False) -> Callable[[], int]:
+        """A function that counts a group."""
+        return lambda: self.group_count(label, failures=failures)
+
+    def group_delete(self, label: str, *, rows: bool = False) -> int:
+        """Take the label off the tasks of a group, or delete them; gives how many there were."""
+        group = self.group_tasks(label)
+        for task in group:
+            del self._tasks[task.id]
+            if not rows:
+                self._tasks[task.id] = attrs.evolve(task, group=None)
+        return len(group)
+
     def _is_kept(self, finished: Finished) -> bool:
         save = finished.message.save
         wanted = self._save_limit >= 0 if save is None else save
         return wanted or not finished.outcome.success
 
+    def _keepable(self, gathered: Gathered) -> Gathered:
+        try:
+            _refuse_unfit(self.present(gathered.finished))
+        except StoreRefused as error:
+            return refused_iter(gathered, error)
+        return gathered
+
     def _prune(self) -> None:
         successes = [task for task in self.tasks if task.success]
         for task in successes[self._save_limit :]:
             del self._tasks[task.id]
+
+
+def _keep_element(elements: dict[str, dict[int, Element]], finished: Finished) -> Gathered | None:
+    """Put an element to the others of its iter; gives the iter if it was the last."""
+    message = finished.message
+    if message.iter is None:
+        return None
+    known = elements.get(message.iter, {})
+    is_complete = len(known) == message.total
+    elements[message.iter] = {message.place: element_of(finished), **known}
+    if is_complete or len(elements[message.iter]) != message.total:
+        return None
+    return gather(message, [element for _, element in sorted(elements[message.iter].items())])
 
 
 def _finished(task: MemoryTask) -> Finished:
@@ -242,6 +303,7 @@ def _finished(task: MemoryTask) -> Finished:
         group=task.group,
         hook=task.hook,
         save=True,
+        place=task.place,
     )
     assert task.value is not None, "every outcome has a value"
     outcome = Outcome(task.success, task.value, task.traceback, task.stopped, seconds=0.0)

@@ -6,8 +6,8 @@ broker lives in the store's own database, all of it is one transaction instead.
 
 An outcome that the store can never keep as it is (a value too large for its column, say) is found
 by halving the batch, and a failure that says so is kept in its place. What the broker can never take
-(a package too large for it) stops nobody either: a hook is told of and left out, and a task that
-cannot be handed back is a failure that says so.
+(a package too large for it) stops nobody either: a hook is told of and left out, and a chain's link,
+or a task that cannot be handed back, is a failure that says so.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import attrs
 
 from djq.components.backoff import Backoff
 from djq.components.ends import ends_of
-from djq.components.sealing import seal_for
+from djq.components.following import Batch, Followers
+from djq.components.sealing import send_all
 from djq.core.call import load_value
-from djq.core.codec import Codec, pack, unpack
-from djq.core.composition import followers
+from djq.core.codec import Codec
 from djq.core.events import (
     BatchSaved,
     ChildStopped,
@@ -31,11 +31,13 @@ from djq.core.events import (
     TaskSaved,
     TaskUnsaved,
 )
+from djq.core.frame import pack, unpack
+from djq.core.gathering import Gathered
 from djq.core.lifecycle import Role
-from djq.core.message import Finished, Kind, TaskMessage
+from djq.core.message import Finished, Kind
 from djq.core.protocol import Keep, Kept, Ready, Renew, Renewed, Settled, Stop, Verdict
-from djq.core.settlement import failure
-from djq.exceptions import BrokerUnavailable, StoreRefused, StoreUnavailable, TaskRefused
+from djq.core.settlement import bare, failure
+from djq.exceptions import BrokerUnavailable, StoreRefused, StoreUnavailable
 from djq.ports import Broker, Link, ResultStore, ScheduleStore, Surroundings, Wait
 
 BATCH_MAX = 500
@@ -43,20 +45,6 @@ NAMED_SUCCESSES_MAX = 10
 """In a larger batch the successes are told as a number; failures are always told one by one."""
 REFUSALS_MAX = 2
 """A task that the store refuses even when it is bare has only the log."""
-
-
-@attrs.define
-class Batch:
-    """Outcomes on their way through the stages."""
-
-    items: list[Settled]
-    finished: list[Finished]
-    stage: int = 0
-    """How many stages are done: save, follow, settle with the broker."""
-    unfollowed: list[HookFailed] = attrs.Factory(list)
-    """Hooks that can never be sent."""
-    returned: list[Settled] = attrs.Factory(list)
-    """What could not be handed back: failures that are to be kept after this batch."""
 
 
 class Monitor:
@@ -84,6 +72,9 @@ class Monitor:
         self._label = label
         self._pid = pid
         self._one_unit = store.alias is not None and broker.database == store.alias
+        self._followers = Followers(
+            broker=broker, store=store, codec=codec, clock=around.clock, one_unit=self._one_unit
+        )
         self._store_pauses = Backoff("result store", around)
         self._broker_pauses = Backoff("broker", around)
         self._renewals = Backoff("broker (renewing leases)", around)
@@ -169,12 +160,14 @@ class Monitor:
 
     def _take(self) -> Batch:
         items = [self._pending.popleft() for _ in range(min(len(self._pending), self._batch_max))]
-        finished = [
-            Finished(unpack(item.delivery.frame), item.outcome, item.delivery.attempt)
-            for item in items
-            if item.outcome is not None
-        ]
-        return Batch(items, finished)
+        finished, final = [], []
+        for item in items:
+            if item.outcome is not None:
+                one = Finished(unpack(item.delivery.frame), item.outcome, item.delivery.attempt)
+                finished.append(one)
+                if item.verdict is Verdict.SAVE:
+                    final.append(one)
+        return Batch(items, finished, final)
 
     def _keep(self, batch: Batch) -> bool:
         """Take the batch through its stages; False when a service did not answer."""
@@ -213,43 +206,35 @@ class Monitor:
     def _save(self, batch: Batch) -> None:
         if self._refusals > REFUSALS_MAX:
             return
-        tasks = [one for one in batch.finished if one.message.kind is Kind.TASK]
-        if tasks:
-            self._store.save(tasks)
-        ends = ends_of(tasks) if self._schedules is not None else []
-        if self._schedules is not None and ends:
+        self._followers.look_ahead(batch)
+        # Of an element only the last word counts: it may be the one that completes the iter.
+        tasks = [
+            *(
+                one
+                for one in batch.finished
+                if one.message.kind is Kind.TASK and not one.message.iter
+            ),
+            *(one for one in batch.final if one.message.iter),
+        ]
+        if not tasks:
+            return
+        self._keep_tasks(tasks, batch)
+        ends = ends_of(tasks)
+        if ends and self._schedules is not None:
             self._schedules.ended(ends)
 
+    def _keep_tasks(self, tasks: Sequence[Finished], batch: Batch) -> None:
+        try:
+            batch.gathered = self._store.save([*tasks, *batch.stopped])
+        except StoreRefused:
+            if len(batch.items) > 1 or not batch.stopped:
+                raise
+            # A link must not lose its outcome because of another that never ran.
+            batch.gathered = self._store.save(tasks)
+            batch.stopped = self._followers.save_apart(batch.stopped, batch)
+
     def _follow(self, batch: Batch) -> None:
-        hooks: dict[str, tuple[TaskMessage, TaskMessage]] = {}
-        for one in self._standing(batch):
-            for hook in followers(one):
-                # Of one task twice in a batch, the first success and the last failure count.
-                if hook.id not in hooks or not one.outcome.success:
-                    hooks[hook.id] = (one.message, hook)
-        refused = self._send([pack(hook) for _, hook in hooks.values()])
-        batch.unfollowed = [
-            HookFailed(task.id, task.name, hook.func, refused[place], "")
-            for place, (task, hook) in enumerate(hooks.values())
-            if place in refused
-        ]
-
-    def _standing(self, batch: Batch) -> list[Finished]:
-        """What hooks are called with: a failure gives way to the success that the store keeps.
-
-        A monitor may have died between a success and its hook. Whatever then becomes of the task
-        when it is delivered again, its record is the success, and its hook is still to be called.
-        """
-        failures = [
-            one.message.id
-            for one in batch.finished
-            if not one.outcome.success and one.message.hook is not None
-        ]
-        standing = self._store.standing(failures) if failures else {}
-        return [
-            one if one.outcome.success else standing.get(one.message.id, one)
-            for one in batch.finished
-        ]
+        self._followers.send(batch)
 
     def _settle(self, batch: Batch) -> None:
         done: list[str] = []
@@ -267,32 +252,13 @@ class Monitor:
         if back and self._broker.receipts:
             self._release(back)
         elif back:
-            refused = self._send([item.delivery.frame for item, _ in back])
+            frames = [item.delivery.frame for item, _ in back]
+            refused = send_all(self._broker, self._codec, frames)
             batch.returned = [
                 self._failed(item, f"TaskRefused: it could not be handed back: {refused[place]}")
                 for place, (item, _) in enumerate(back)
                 if place in refused
             ]
-
-    def _send(self, frames: Sequence[bytes]) -> dict[int, str]:
-        """Enqueue tasks, in order; gives the places of those that can never be sent, and why."""
-        refused: dict[int, str] = {}
-        packages: dict[int, str] = {}
-        for place, frame in enumerate(frames):
-            try:
-                packages[place] = seal_for(self._broker, self._codec, frame)
-            except TaskRefused as error:
-                refused[place] = str(error)
-        try:
-            if packages:
-                self._broker.enqueue_many(list(packages.values()))
-        except TaskRefused:
-            for place, package in packages.items():
-                try:
-                    self._broker.enqueue(package)
-                except TaskRefused as error:
-                    refused[place] = str(error)
-        return refused
 
     def _release(self, back: Sequence[tuple[Settled, str | None]]) -> None:
         for verdict, begun in ((Verdict.HAND_BACK, True), (Verdict.HAND_BACK_UNBEGUN, False)):
@@ -314,8 +280,8 @@ class Monitor:
         item = self._failed(batch.items[0], line)
         if self._refusals > 1:
             # Not the value, then: the call itself. What is left names the task and says what happened.
-            bare = attrs.evolve(message, body=b"", group=None, hook=None)
-            item = attrs.evolve(item, delivery=attrs.evolve(item.delivery, frame=pack(bare)))
+            frame = pack(bare(message))
+            item = attrs.evolve(item, delivery=attrs.evolve(item.delivery, frame=frame))
         self._pending.appendleft(item)
 
     def _failed(self, item: Settled, line: str) -> Settled:
@@ -333,8 +299,12 @@ class Monitor:
             if item.verdict.hands_back:
                 delivery = item.delivery
                 notify(TaskHandedBack(delivery.task_id, delivery.name, delivery.func))
-        for finished in batch.finished:
+        for unsaved in batch.unsaved.values():
+            notify(unsaved)
+        for finished in (*batch.finished, *batch.stopped):
             self._tell_one(finished, quiet=quiet)
+        for gathered in batch.gathered:
+            self._tell_gathered(gathered)
         for unfollowed in batch.unfollowed:
             notify(unfollowed)
 
@@ -350,5 +320,14 @@ class Monitor:
         self._around.observer.notify(
             TaskSaved(
                 message.id, message.name, message.func, outcome.success, error, outcome.seconds
+            )
+        )
+
+    def _tell_gathered(self, gathered: Gathered) -> None:
+        message, outcome = gathered.finished.message, gathered.finished.outcome
+        seconds = (outcome.stopped_at - message.enqueued_at).total_seconds()
+        self._around.observer.notify(
+            TaskSaved(
+                message.id, message.name, message.func, outcome.success, gathered.line, seconds
             )
         )

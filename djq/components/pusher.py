@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from djq.components.backoff import Backoff
-from djq.core.codec import Codec, delivery_of
+from djq.core.codec import Codec
 from djq.core.events import ChildStopped, PackageRefused
+from djq.core.frame import delivery_of
 from djq.core.lifecycle import Role
 from djq.core.protocol import Credit, Deliveries, Delivery, Empty, Probe, Ready, Stop
 from djq.exceptions import BadPackage, BrokerUnavailable

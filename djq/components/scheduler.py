@@ -18,7 +18,7 @@ import attrs
 
 from djq.components.backoff import Backoff
 from djq.components.sealing import seal_for
-from djq.core.codec import Codec, pack
+from djq.core.codec import Codec
 from djq.core.events import (
     ChildStopped,
     ScheduleFailed,
@@ -26,6 +26,7 @@ from djq.core.events import (
     ScheduleSkipped,
     SchedulesSent,
 )
+from djq.core.frame import pack
 from djq.core.lifecycle import Role
 from djq.core.protocol import Ready, Stop
 from djq.core.schedule_calls import call_of, message_of
@@ -266,17 +267,20 @@ class Scheduler:
         call = call_of(row)
         queue = self._queue_of(call.queue)
         zone = self._zone_of(row.time_zone or self._custom.time_zone)
+        cached = self._custom.cached
+        frames = [
+            (run, pack(message_of(row, call, run, zone, now, cached=cached)))
+            for run in decision.runs
+        ]
         return [
             Item(
                 decision=decision,
                 task_id=run.task_id,
                 func=call.func,
                 queue=call.queue,
-                package=seal_for(
-                    queue.broker, queue.codec, pack(message_of(row, call, run, zone, now))
-                ),
+                package=seal_for(queue.broker, queue.codec, frame),
             )
-            for run in decision.runs
+            for run, frame in frames
         ]
 
     def _enqueue(self, items: Sequence[Item]) -> list[tuple[Item, str]]:

@@ -1,6 +1,8 @@
-"""Writes a task down for a broker, within what the settings and that broker allow."""
+"""Writes tasks down for a broker, within what the settings and that broker allow, and sends them."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from djq.core.codec import Codec
 from djq.exceptions import TaskRefused
@@ -21,3 +23,28 @@ def seal_for(broker: Broker, codec: Codec, frame: bytes) -> str:
             "(a primary key, a file name)"
         )
     return package
+
+
+def send_all(broker: Broker, codec: Codec, frames: Sequence[bytes]) -> dict[int, str]:
+    """Enqueue tasks, in order; gives the places of those that can never be sent, and why.
+
+    Raises:
+        BrokerUnavailable: Some may have been sent; it is safe to do it again.
+    """
+    refused: dict[int, str] = {}
+    packages: dict[int, str] = {}
+    for place, frame in enumerate(frames):
+        try:
+            packages[place] = seal_for(broker, codec, frame)
+        except TaskRefused as error:
+            refused[place] = str(error)
+    try:
+        if packages:
+            broker.enqueue_many(list(packages.values()))
+    except TaskRefused:
+        for place, package in packages.items():
+            try:
+                broker.enqueue(package)
+            except TaskRefused as error:
+                refused[place] = str(error)
+    return refused

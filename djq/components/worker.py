@@ -14,8 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 from djq.core import call
-from djq.core.codec import unpack
 from djq.core.events import ChildStopped
+from djq.core.frame import unpack
 from djq.core.lifecycle import Role
 from djq.core.message import (
     ERROR_CHARACTERS_MAX,

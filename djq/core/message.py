@@ -57,6 +57,29 @@ class TaskMessage:
     max_attempts: int | None = None
     """Deliveries without an outcome before the task is recorded as failed. None: as configured."""
 
+    cached: bool | float = False
+    """Whether the outcome goes to the cache instead of the database; a number: for how many seconds."""
+
+    place: int = 0
+    """Its place among what was asked for at the same moment, from 0; of an iter's element the index,
+    of a chain's link too. Lists of tasks are in this order."""
+
+    total: int | None = None
+    """How many elements its iter has, or links its chain. None: it belongs to neither."""
+
+    iter: str | None = None
+    """The id of the iter whose element this is: 32 hex digits. The name, group, `save` and `cached`
+    are those of the iter then, since an element's outcome is not kept by itself. None: no element."""
+
+    rest: bytes = b""
+    """The frame of the chain's next link, which holds the one after it. Empty: nothing follows."""
+
+    goes_on: bool = False
+    """Whether the chain goes on after this link has failed."""
+
+    hands_on: bool = False
+    """Whether the next link gets this one's result as its first argument."""
+
     schedule: int | None = None
     """Primary key of the schedule that made it, and is told of its end. None: nobody's."""
 

@@ -57,6 +57,8 @@ class Options:
 
 Q_OPTIONS = "q_options"
 NO_OPTIONS = Options()
+OF_THE_ROAD = ("sync", "broker", "on_commit")
+"""Options that say how tasks leave the process: one answer for all that are sent together."""
 
 
 def split(kwargs: Mapping[str, Any]) -> tuple[Options, dict[str, Any]]:

@@ -44,7 +44,6 @@ NOT_YET: Mapping[str, str] = {
     "sqs": _SET_ORM,
     "mongo": _SET_ORM,
     "mongo_db": _SET_ORM,
-    "cached": "Remove it: results are kept in the database.",
     "rollbar": "Remove it: failures are kept with their traceback, and logged.",
     "error_reporter": "Remove it: failures are kept with their traceback, and logged.",
     "encrypt": "Remove it: packages are signed, and can be read by who can read the broker.",

@@ -23,10 +23,8 @@ from djq.core.schedules import Run, ScheduleRow, intended
 from djq.exceptions import ScheduleRefused, TaskRefused
 
 BROKER = "broker"
-CARRIED = {field.name for field in attrs.fields(Options)} & {
-    field.name for field in attrs.fields(TaskMessage)
-}
-"""The options that travel with a task under their own names."""
+CARRIED = ("hook", "group", "save", "timeout", "max_attempts")
+"""The options that travel with a task as they are."""
 
 
 @attrs.frozen(kw_only=True)
@@ -59,8 +57,6 @@ def call_of(row: ScheduleRow) -> ScheduledCall:
         func = func_path(row.func)
     except TaskRefused as error:
         raise ScheduleRefused(str(error)) from error
-    if options.cached and "cached" not in CARRIED:
-        raise ScheduleRefused(f"cached={options.cached!r} is not there yet; leave it out")
     if options.group is None:
         options = attrs.evolve(options, group=row.name or str(row.id))
     args = read_args(row.args or "")
@@ -68,9 +64,15 @@ def call_of(row: ScheduleRow) -> ScheduledCall:
 
 
 def message_of(
-    row: ScheduleRow, call: ScheduledCall, run: Run, zone: tzinfo, now: datetime
+    row: ScheduleRow,
+    call: ScheduledCall,
+    run: Run,
+    zone: tzinfo,
+    now: datetime,
+    *,
+    cached: bool | float,
 ) -> TaskMessage:
-    """Make the task of one slot.
+    """Make the task of one slot; `cached` is what the settings say where its options say nothing.
 
     Raises:
         TaskRefused: It cannot be packed.
@@ -86,6 +88,7 @@ def message_of(
         enqueued_at=now,
         body=dump_call(call.func, call.args, kwargs),
         schedule=row.id,
+        cached=cached if options.cached is None else options.cached,
         **{name: getattr(options, name) for name in CARRIED},
     )
 

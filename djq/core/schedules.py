@@ -138,6 +138,8 @@ class Custom:
     catch_up: bool
     time_zone: str
     """Name of the zone."""
+    cached: bool | float = False
+    """Whether the outcomes of its tasks go to the cache, or for how many seconds."""
 
 
 def decide(

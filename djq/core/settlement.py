@@ -17,11 +17,13 @@ from __future__ import annotations
 
 import pickle
 import signal
+from collections.abc import Iterable
 from datetime import datetime
 
 import attrs
 
-from djq.core.message import Outcome
+from djq.core.call import load_value
+from djq.core.message import Finished, Outcome, TaskMessage
 from djq.core.protocol import Delivery, Verdict
 
 EXIT_UNKNOWN = 256
@@ -83,6 +85,37 @@ STOPPED_LINE = "WorkerDied: ended by the stop of its cluster, when stop_timeout 
 
 def timeout_line(seconds: float) -> str:
     return f"TaskTimedOut: timed out after {seconds:g} s"
+
+
+def bare(message: TaskMessage) -> TaskMessage:
+    """What is kept of a task that a store refuses, whatever came of it: which task it was."""
+    return attrs.evolve(message, body=b"", group=None, hook=None)
+
+
+STOPPED_LINK = "ChainStopped"
+
+
+def stopped_line(message: TaskMessage) -> str:
+    """The failure's line for a link that will not run, since this one before it failed."""
+    return (
+        f"{STOPPED_LINK}: not run, since link {message.place + 1} of {message.total} "
+        f"({message.func}, task {message.id}) failed"
+    )
+
+
+def was_stopped(outcome: Outcome) -> bool:
+    """Whether this is the failure of a link that never ran."""
+    return not outcome.success and str(load_value(outcome.value)).startswith(f"{STOPPED_LINK}: ")
+
+
+def winners(batch: Iterable[Finished]) -> list[Finished]:
+    """One outcome a task, in the order of ids: its first success, otherwise its last failure."""
+    first: dict[str, Finished] = {}
+    for finished in batch:
+        earlier = first.get(finished.message.id)
+        if earlier is None or not earlier.outcome.success:
+            first[finished.message.id] = finished
+    return [first[id] for id in sorted(first)]
 
 
 def refusal_line(delivery: Delivery, policy: Policy) -> str | None:

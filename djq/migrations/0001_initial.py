@@ -17,6 +17,46 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
+            name="IterElement",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("iter", djq.models.ExactCharField(editable=False, max_length=32)),
+                ("place", models.IntegerField()),
+                ("success", models.BooleanField()),
+                ("value", models.BinaryField()),
+                ("body", models.BinaryField(default=b"")),
+                ("traceback", models.TextField(default="")),
+                ("stopped", models.DateTimeField()),
+            ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(fields=("iter", "place"), name="djq_iterelement_once")
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="IterProgress",
+            fields=[
+                (
+                    "id",
+                    djq.models.ExactCharField(
+                        editable=False, max_length=32, primary_key=True, serialize=False
+                    ),
+                ),
+                ("total", models.IntegerField()),
+                ("done", models.IntegerField(default=0)),
+                ("touched", models.DateTimeField()),
+            ],
+            options={
+                "indexes": [models.Index(fields=["touched"], name="djq_iterprogress_old")],
+            },
+        ),
+        migrations.CreateModel(
             name="OrmQ",
             fields=[
                 (
@@ -290,6 +330,7 @@ class Migration(migrations.Migration):
                     "attempts",
                     models.SmallIntegerField(default=1, editable=False, verbose_name="attempts"),
                 ),
+                ("place", models.IntegerField(default=0, editable=False)),
             ],
             options={
                 "verbose_name": "Task",

@@ -11,9 +11,9 @@ once, without waiting, to a transaction that has read before another process wro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -23,22 +23,26 @@ from django.db import DataError, IntegrityError, NotSupportedError, connections,
 from django.db.models import Case, Q, Value, When
 from django.db.transaction import TransactionManagementError
 from django.db.utils import Error
-from django.utils import timezone
 
 from djq.core.call import dump_value
-from djq.core.message import Finished, Outcome, TaskMessage
+from djq.core.gathering import Gathered, refused_iter
+from djq.core.message import TRACEBACK_CHARACTERS_MAX, Finished, Outcome, TaskMessage
+from djq.core.settlement import winners
 from djq.exceptions import StoreRefused, StoreUnavailable
+from djq.results import groups
+from djq.results.elements import DatabaseElements
+from djq.results.moments import as_kept, as_meant
+from djq.results.texts import plain, refuse_unfit
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
+    from django.db.models import QuerySet
 
     from djq.models import Task
 
 ID_CHARACTERS = 32
 NAME_CHARACTERS_MAX = 100
 FUNC_CHARACTERS_MAX = 256
-LIMITS: Mapping[str, int] = {"group": 100, "hook": 256}
-"""What means something by each of its characters is refused when it is too long, not cut."""
 
 COLUMNS: Mapping[str, str] = {
     "id": "text",
@@ -53,6 +57,7 @@ COLUMNS: Mapping[str, str] = {
     "success": "boolean",
     "traceback": "text",
     "attempts": "integer",
+    "place": "integer",
 }
 """The columns of a row, with their kinds in PostgreSQL; the key comes first."""
 ROWS_MAX = 500
@@ -79,19 +84,50 @@ class DatabaseStore:
         self.alias: str | None = alias
         self._alias = alias
         self._save_limit = save_limit
+        self._elements = DatabaseElements(alias)
 
-    def save(self, batch: Sequence[Finished]) -> None:
-        """Keep the outcomes, all or none, then all but the newest `save_limit` successes go."""
-        kept = _winners(finished for finished in batch if self._is_kept(finished))
+    def save(self, batch: Sequence[Finished]) -> Sequence[Gathered]:
+        """Keep the outcomes, all or none, then all but the newest `save_limit` successes go.
+
+        Elements of iters are kept aside, and as the outcome of their iter once all are there.
+        """
+        whole = [finished for finished in batch if finished.message.iter is None]
+        if len(whole) == len(batch):
+            self._save_whole(whole)
+            return ()
+        elements = [finished for finished in batch if finished.message.iter is not None]
+        with self._guard(), transaction.atomic(using=self._alias):
+            for finished in elements:
+                self._refuse_oversized(finished.message.id, _size(finished))
+            gathered = [self._save_gathered(one) for one in self._elements.keep(elements)]
+            self._save_whole(whole)
+        return gathered
+
+    def _save_whole(self, batch: Sequence[Finished]) -> None:
+        # In the order of ids: monitors that write the same tasks never wait for one another in a ring.
+        kept = winners(finished for finished in batch if self._is_kept(finished))
         if not kept:
             return
         with self._guard():
+            for finished in kept:
+                refuse_unfit(finished.message)
             rows = [self._row(finished) for finished in kept]
             with transaction.atomic(using=self._alias):
                 for portion in self._portions(rows):
                     self._upsert(portion)
                 if self._save_limit > 0 and any(finished.outcome.success for finished in kept):
                     self._prune()
+
+    def _save_gathered(self, gathered: Gathered) -> Gathered:
+        """Save the outcome of an iter; a failure that says so if that can never be kept."""
+        try:
+            with transaction.atomic(using=self._alias):
+                self._save_whole([gathered.finished])
+        except StoreRefused as error:
+            refused = refused_iter(gathered, error)
+            self._save_whole([refused.finished])
+            return refused
+        return gathered
 
     @contextmanager
     def unit(self) -> Iterator[None]:
@@ -101,31 +137,37 @@ class DatabaseStore:
 
     def present(self, finished: Finished) -> Task:
         """The task object as it would be found again; of a success not kept, an unsaved one."""
-        model: type[Task] = apps.get_model("djq", "Task")
-        task = model(**self._row(finished))
+        task = self.unsaved(finished)
         if self._is_kept(finished):
             task._state.adding = False  # noqa: SLF001 - documented all the same
             task._state.db = self._alias  # noqa: SLF001
         return task
 
-    def standing(self, ids: Sequence[str]) -> dict[str, Finished]:
-        """The successes that are kept of these tasks; one query for hundreds."""
+    def unsaved(self, finished: Finished) -> Task:
+        """The task object that its `save()` would put here."""
         model: type[Task] = apps.get_model("djq", "Task")
-        tasks = model.objects.using(self._alias).filter(success=True)
-        wanted = sorted({id for id in ids if _plain(id) == id})
+        return model(**self._row(finished))
+
+    def kept(self, tasks: Iterable[TaskMessage]) -> dict[str, Finished]:
+        """What is kept of these tasks; one query for hundreds."""
+        wanted = sorted({message.id for message in tasks if plain(message.id) == message.id})
         with self._guard():
             return {
                 task.id: self._finished(task)
                 for start in range(0, len(wanted), ROWS_MAX)
-                for task in tasks.filter(id__in=wanted[start : start + ROWS_MAX])
+                for task in self.tasks().filter(id__in=wanted[start : start + ROWS_MAX])
             }
+
+    def tasks(self) -> QuerySet[Task]:
+        """All that is kept here."""
+        model: type[Task] = apps.get_model("djq", "Task")
+        return model.objects.using(self._alias)
 
     def find(self, task_id_or_name: str | UUID) -> Task | None:
         """The task with this id, otherwise the newest with this name; one query."""
-        model: type[Task] = apps.get_model("djq", "Task")
         wanted = task_id_or_name.hex if isinstance(task_id_or_name, UUID) else task_id_or_name
-        tasks = model.objects.using(self._alias)
-        if _plain(wanted) != wanted:
+        tasks = self.tasks()
+        if plain(wanted) != wanted:
             return None
         with self._guard():
             if len(wanted) != ID_CHARACTERS or not _HEX.issuperset(wanted):
@@ -133,6 +175,29 @@ class DatabaseStore:
             by_id_first = Case(When(id=wanted.lower(), then=Value(0)), default=Value(1))
             found = tasks.filter(Q(id=wanted.lower()) | Q(name=wanted))
             return found.order_by(by_id_first, "-stopped", "-id").first()
+
+    def group_tasks(self, label: str, *, failures: bool = True) -> QuerySet[Task]:
+        """The tasks of a group, in the order in which they were asked for."""
+        return groups.group_tasks(self.tasks(), label, failures=failures)
+
+    def group_results(self, label: str, *, failures: bool = False) -> list[Any]:
+        """Their results alone, in the same order; of a failure the line that says why."""
+        with self._guard(body=False):
+            return groups.group_results(self.tasks(), label, failures=failures)
+
+    def group_count(self, label: str, *, failures: bool = False) -> int:
+        """How many outcomes there are in a group; with `failures` how many failures."""
+        with self._guard(body=False):
+            return groups.group_count(self.tasks(), label, failures=failures)
+
+    def group_counter(self, label: str, *, failures: bool = False) -> Callable[[], int]:
+        """A function that counts a group."""
+        return partial(self.group_count, label, failures=failures)
+
+    def group_delete(self, label: str, *, rows: bool = False) -> int:
+        """Take the label off the tasks of a group, or delete them; gives how many there were."""
+        with self._guard(body=False):
+            return groups.group_delete(self.tasks(), label, rows=rows)
 
     @property
     def _connection(self) -> BaseDatabaseWrapper:
@@ -148,17 +213,18 @@ class DatabaseStore:
         message, outcome = finished.message, finished.outcome
         return {
             "id": message.id,
-            "name": _plain(message.name)[:NAME_CHARACTERS_MAX],
-            "func": _plain(message.func)[:FUNC_CHARACTERS_MAX],
+            "name": plain(message.name)[:NAME_CHARACTERS_MAX],
+            "func": plain(message.func)[:FUNC_CHARACTERS_MAX],
             "hook": message.hook,
             "group": message.group,
             "body": message.body,
             "value": outcome.value,
-            "started": self._local(message.enqueued_at),
-            "stopped": self._local(outcome.stopped_at),
+            "started": as_kept(self._connection, message.enqueued_at),
+            "stopped": as_kept(self._connection, outcome.stopped_at),
             "success": outcome.success,
-            "traceback": _plain(outcome.traceback),
+            "traceback": plain(outcome.traceback),
             "attempts": finished.attempt,
+            "place": message.place,
         }
 
     def _finished(self, task: Task) -> Finished:
@@ -167,27 +233,17 @@ class DatabaseStore:
             id=task.id,
             name=task.name,
             func=task.func,
-            enqueued_at=self._universal(task.started),
+            enqueued_at=as_meant(task.started),
             body=bytes(task.body),
             group=task.group,
             hook=task.hook,
             save=True,
+            place=task.place,
         )
         value = dump_value(None) if task.value is None else bytes(task.value)
-        stopped_at = self._universal(task.stopped)
+        stopped_at = as_meant(task.stopped)
         outcome = Outcome(task.success, value, task.traceback, stopped_at, seconds=0.0)
         return Finished(message, outcome, task.attempts)
-
-    def _universal(self, moment: datetime) -> datetime:
-        if timezone.is_naive(moment):
-            moment = timezone.make_aware(moment, timezone.get_default_timezone())
-        return moment.astimezone(UTC)
-
-    def _local(self, moment: datetime) -> datetime:
-        # Without USE_TZ Django keeps times naive, in the time zone of the project.
-        if self._connection.timezone is not None:
-            return moment
-        return timezone.make_naive(moment, timezone.get_default_timezone())
 
     def _portions(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
         """Part rows into statements, after a look at what can never be kept."""
@@ -196,10 +252,8 @@ class DatabaseStore:
         portion: list[Mapping[str, Any]] = []
         size = 0
         for row in rows:
-            _refuse_unfit(row)
             added = len(row["body"]) + len(row["value"]) + len(row["traceback"])
-            if added > BYTES_MAX:
-                self._refuse_oversized(row)
+            self._refuse_oversized(row["id"], len(row["body"]) + len(row["value"]))
             if portion and (len(portion) == rows_max or size + added > BYTES_MAX):
                 yield portion
                 portion, size = [], 0
@@ -207,18 +261,18 @@ class DatabaseStore:
             size += added
         yield portion
 
-    def _refuse_oversized(self, row: Mapping[str, Any]) -> None:
+    def _refuse_oversized(self, id: str, size: int) -> None:
         """Refuse what MariaDB would answer by hanging up: it would be tried again for ever."""
-        if self._connection.vendor != "mysql":
+        if size <= BYTES_MAX - TRACEBACK_CHARACTERS_MAX or self._connection.vendor != "mysql":
             return
         with self._connection.cursor() as cursor:
             cursor.execute("SELECT @@max_allowed_packet")
             (limit,) = cursor.fetchone()
         # Drivers send each byte as two hexadecimal digits, or may have to escape it.
-        size = 2 * (len(row["body"]) + len(row["value"])) + STATEMENT_BYTES_MAX
-        if size > limit:
+        needed = 2 * size + STATEMENT_BYTES_MAX
+        if needed > limit:
             raise StoreRefused(
-                f"the call and the result of task {row['id']} need {size} bytes together; the "
+                f"the call and the result of task {id} need {needed} bytes together; the "
                 f"database takes {limit} in one statement; raise its max_allowed_packet, or "
                 "return less"
             )
@@ -307,27 +361,5 @@ def _upsert_statement(connection: BaseDatabaseWrapper, values: str) -> str:
     return f"INSERT INTO djq_task ({', '.join(columns)}) {values} {rule}"
 
 
-def _winners(batch: Iterable[Finished]) -> list[Finished]:
-    """One outcome a task, in the order of ids: its first success, otherwise its last failure."""
-    winners: dict[str, Finished] = {}
-    for finished in batch:
-        earlier = winners.get(finished.message.id)
-        if earlier is None or not earlier.outcome.success:
-            winners[finished.message.id] = finished
-    # Monitors that write the same tasks lock them in the same order and never wait in a ring.
-    return [winners[id] for id in sorted(winners)]
-
-
-def _plain(text: str) -> str:
-    """Spell out what no database keeps in a text: zero bytes and halves of characters."""
-    return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _refuse_unfit(row: Mapping[str, Any]) -> None:
-    for name, limit in LIMITS.items():
-        text = row[name]
-        if text is not None and (len(text) > limit or _plain(text) != text):
-            raise StoreRefused(
-                f"the {name} {text!r:.300} of task {row['id']} cannot be kept; it may have at most "
-                f"{limit} characters, and neither zero bytes nor halves of characters"
-            )
+def _size(finished: Finished) -> int:
+    return len(finished.message.body) + len(finished.outcome.value)

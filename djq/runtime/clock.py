@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import random
 import time
@@ -20,6 +21,10 @@ class SystemClock:
     def pause(self, seconds: float) -> None:
         """Block the calling thread: for a caller that waits for a result, never for a component."""
         time.sleep(seconds)
+
+    async def apause(self, seconds: float) -> None:
+        """Let the event loop go on for a while."""
+        await asyncio.sleep(seconds)
 
 
 class SystemIds:

@@ -1,11 +1,11 @@
 """Database connections around forks and tasks.
 
-A connection that two processes share is broken, so all are closed before a fork. In a worker each
-task gets connections that work: one that an earlier task left broken, in an open transaction, or
-out of autocommit is closed after that task, and so is one that is older than CONN_MAX_AGE. With
-CONN_MAX_AGE at 0 a connection is kept all the same: in a worker no request ends, and a new
-connection for every task costs more than most tasks. A server may have ended a connection that was
-idle for a while (it was restarted, or has a limit), so such a one is tried before it is used.
+A connection that two processes share is broken, so all are closed before a fork, those to caches
+too. In a worker each task gets connections that work: one that an earlier task left broken, in an
+open transaction, or out of autocommit is closed after that task, and so is one that is older than
+CONN_MAX_AGE. With CONN_MAX_AGE at 0 a connection is kept all the same: in a worker no request ends,
+and a new connection for every task costs more than most tasks. A server may have ended a connection
+that was idle for a while (it was restarted, or has a limit), so such a one is tried before it is used.
 
 A driver's pool (`OPTIONS` has `pool`) outlives its connections, with sockets and threads of its own,
 so it is closed as well before a fork. Django takes a connection from a pool as good without trying
@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from django.core.cache import caches
 from django.db import Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
@@ -40,8 +41,12 @@ _left_at = _clock.monotonic()
 
 
 def close_all() -> None:
-    """Close every database connection of this process and every pool: call it before a fork."""
+    """Close every connection of this process to a database or a cache, and every pool.
+
+    Call it before a fork.
+    """
     connections.close_all()
+    caches.close_all()
     for connection in connections.all(initialized_only=True):
         close_pool = getattr(connection, "close_pool", None)
         if close_pool is not None:

@@ -16,7 +16,7 @@ from djq import assembly
 from djq.brokers import get_broker
 from djq.components.sealing import seal_for
 from djq.conf import get_config, get_zone, schedule_defaults
-from djq.core.codec import pack
+from djq.core.frame import pack
 from djq.core.literals import write_args, write_keywords
 from djq.core.recurrence import CRON, ONCE, first_after
 from djq.core.schedule_calls import BROKER, call_of, message_of, queue_of
@@ -156,7 +156,8 @@ def run_now(schedule: Schedule) -> str:
     call, now = call_of(row), around.clock.now()
     broker = get_broker() if call.queue is None else get_broker(call.queue)
     zone = get_zone(row.time_zone or custom.time_zone)
-    message = message_of(row, call, Run(around.ids.task_id(), now), zone, now)
+    run = Run(around.ids.task_id(), now)
+    message = message_of(row, call, run, zone, now, cached=custom.cached)
     package = seal_for(broker, assembly.make_codec(get_config(), broker.list_key), pack(message))
     rows = _model().objects.filter(pk=schedule.pk)
     before = {name: getattr(schedule, name) for name in ("task", "sent_at", "unfinished")}

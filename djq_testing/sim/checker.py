@@ -3,24 +3,27 @@
 The numbers are those of the reliability page: I1 no loss, I2 no ghosts, I3 bounded runs, I4
 exclusion, I5 one record, I6 save before acknowledge, I8 hooks, I9 liveness, I10 clean stop, I11 no
 orphans, I12 bounded memory. What a broker without receipts cannot promise is not asked of it: a
-task may be lost there, but only if something struck.
+task may be lost there, but only if something struck. What chains and iters have to hold beside that
+is in `composition_checker`.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import attrs
 
 from djq.core.call import load_value
 from djq.core.composition import derived_id
+from djq.core.gathering import Gathered
 from djq.core.lifecycle import Role
-from djq.core.message import Finished, Kind, TaskMessage
+from djq.core.message import Finished, Kind, Outcome, TaskMessage
 from djq_testing.memory import MemoryTask
+from djq_testing.sim.composition_checker import CompositionChecker, Kept
 from djq_testing.sim.faults import Violation
-from djq_testing.sim.workload import FAILS, Behaviour, TaskSpec
+from djq_testing.sim.workload import ERROR_LINES, Behaviour, TaskSpec
 
 if TYPE_CHECKING:
     from djq_testing.sim.servers import Handed
@@ -59,10 +62,13 @@ class Checker:
             if spec.hook
             for step in ("success", "failure")
         }
+        self.composed = CompositionChecker(world, self)
         self.runs: defaultdict[str, list[RunRecord]] = defaultdict(list)
         self.performed: Counter[str] = Counter()
         self.followed: Counter[str] = Counter()
         self.saves: Counter[tuple[str, bool]] = Counter()
+        self.failed_in: Counter[str] = Counter()
+        """The highest attempt of which a failure was saved."""
         self.deaths: Counter[str] = Counter()
         """Workers that died under a task, by its id."""
         self._runs_of: Counter[int] = Counter()
@@ -119,21 +125,26 @@ class Checker:
         if seconds > limit + LIMIT_SLACK_SECONDS:
             raise Violation(f"I9: {self._say(record.task_id)} was let run for {seconds:.2f} s")
 
-    def saved(self, batch: Sequence[Finished], before: Mapping[str, MemoryTask]) -> None:
+    def saved(
+        self,
+        process: SimProcess,
+        batch: Sequence[Finished],
+        gathered: Sequence[Gathered],
+        before: Kept,
+    ) -> None:
         """The store has kept a batch; `before` is what it had kept until then."""
         for finished in batch:
             id, outcome = finished.message.id, finished.outcome
             self._known(id)
             self.saves[id, outcome.success] += 1
-            kept = self._world.store.find(id)
-            if kept is None or (not kept.success and outcome.success):
-                raise Violation(f"I5: the outcome of {self._say(id)} was not kept")
-            if id in before and before[id].success and kept != before[id]:
-                raise Violation(f"I5: the success of {self._say(id)} was replaced")
+            if finished.message.iter is None:
+                self._check_kept(id, outcome, before.tasks.get(id))
             if outcome.success:
                 self._check_success(self.specs[id], finished)
             else:
+                self.failed_in[id] = max(self.failed_in[id], finished.attempt)
                 self._check_failure(self.specs[id], finished)
+        self.composed.saved(process, batch, gathered, before)
 
     def handed_out(self, handed: Handed, counted: int) -> None:
         """The broker delivers a package; `counted` is which attempt that is by the world's own count."""
@@ -148,7 +159,7 @@ class Checker:
         message = handed.message
         if message is None:
             raise Violation("I6: poison was acknowledged")
-        if message.kind is Kind.TASK and self._world.store.find(message.id) is None:
+        if message.kind is Kind.TASK and not self.composed.is_kept(message):
             raise Violation(f"I6: {self._say(message.id)} was acknowledged and is not saved")
         ran = message.kind is Kind.TASK or self.runs[message.id]
         if not ran and handed.attempt < self._world.scene.max_attempts:
@@ -200,22 +211,50 @@ class Checker:
 
     def finish(self) -> None:
         """All is over."""
+        may_be_lost = not self._world.scene.receipts and bool(self._world.chaos.hits)
         for spec in self.specs.values():
+            if spec.id in self.composed.elements:
+                if not self.is_disturbed:
+                    self._check_runs(spec)
+                continue
             record = self._world.store.find(spec.id)
-            may_be_lost = not self._world.scene.receipts and bool(self._world.chaos.hits)
             if record is None:
                 if not may_be_lost:
                     raise Violation(f"I1: {self._say(spec.id)} has no outcome")
                 continue
             if not self.is_disturbed:
+                self._check_runs(spec)
                 self._check_exactly(spec, record)
             if record.hook is not None and not may_be_lost:
                 self._check_hook(spec, record)
+        self.composed.finish(may_be_lost=may_be_lost)
 
     def limit(self, task_id: str) -> float | None:
         """Seconds that a run may take."""
         spec = self.specs.get(task_id)
         return self._world.scene.timeout if spec is None else spec.limit
+
+    def has_failed_for_good(self, spec: TaskSpec) -> bool:
+        """Whether a failure of the task was saved that is not tried again by the broker."""
+        left = self._world.scene.receipts and not self._world.scene.ack_failures
+        if not left or spec.behaviour is Behaviour.UNKEEPABLE:
+            return self.saves[spec.id, False] > 0
+        return self.failed_in[spec.id] >= spec.attempts
+
+    def expected(self, spec: TaskSpec) -> tuple[int, bool]:
+        """How often a task runs and whether it succeeds, where nothing strikes; not of what grazes."""
+        allowed = spec.attempts if self._world.scene.receipts else 1
+        if spec.errors and self._world.scene.ack_failures:
+            return 1, False
+        bad_runs = spec.kills + spec.errors
+        return min(bad_runs + 1, allowed), bad_runs < allowed
+
+    def _check_kept(self, id: str, outcome: Outcome, before: MemoryTask | None) -> None:
+        kept = self._world.store.find(id)
+        if kept is None or (not kept.success and outcome.success):
+            raise Violation(f"I5: the outcome of {self._say(id)} was not kept")
+        if before is not None and before.success and kept != before:
+            raise Violation(f"I5: the success of {self._say(id)} was replaced")
 
     def _check_success(self, spec: TaskSpec, finished: Finished) -> None:
         value = load_value(finished.outcome.value)
@@ -231,26 +270,25 @@ class Checker:
             "TaskTimedOut": limit is not None and longest >= limit - LIMIT_SLACK_SECONDS,
             "WorkerDied": self.deaths[spec.id] > 0,
             "TooManyAttempts": finished.attempt > spec.attempts,
-            "StoreRefused": spec.behaviour is Behaviour.UNKEEPABLE,
-            "ValueError": spec.behaviour is Behaviour.RAISES,
-            "SystemExit": spec.behaviour is Behaviour.LEAVES,
+            "ChainStopped": self.composed.was_stopped(spec, line),
+            ERROR_LINES.get(spec.behaviour): True,
         }
         garbled = spec.behaviour is Behaviour.GARBLED and "UnpicklingError" in line
         if not garbled and not allowed.get(kind):
             raise Violation(f"I2: {self._say(spec.id)} has the invented failure {line!r}")
 
-    def _check_exactly(self, spec: TaskSpec, record: MemoryTask) -> None:
-        scene, runs = self._world.scene, len(self.runs[spec.id])
-        allowed = spec.attempts if scene.receipts else 1
-        again = spec.behaviour in FAILS and not scene.ack_failures
-        expected = allowed if again else min(spec.kills + 1, allowed)
-        if spec.behaviour is Behaviour.GRAZES:
-            return
-        if runs != expected:
+    def _check_runs(self, spec: TaskSpec) -> None:
+        runs, (expected, _) = len(self.runs[spec.id]), self.expected(spec)
+        if not self.composed.is_reached(spec):
+            expected = 0
+        if spec.behaviour is not Behaviour.GRAZES and runs != expected:
             raise Violation(f"I3: {self._say(spec.id)} ran {runs} times, not {expected}")
-        success = spec.behaviour not in FAILS and spec.kills < allowed
+
+    def _check_exactly(self, spec: TaskSpec, record: MemoryTask) -> None:
+        _, success = self.expected(spec)
         success = success and spec.behaviour is not Behaviour.UNKEEPABLE
-        if record.success is not success:
+        success = success and self.composed.is_reached(spec)
+        if spec.behaviour is not Behaviour.GRAZES and record.success is not success:
             raise Violation(f"I5: {self._say(spec.id)} ended with success {record.success}")
 
     def _check_hook(self, spec: TaskSpec, record: MemoryTask) -> None:

@@ -14,6 +14,7 @@ import attrs
 
 from djq.exceptions import BrokerUnavailable, StoreUnavailable
 
+COPY_SECONDS_MAX = 4.0
 OFTEN_FULL = 0.2
 """How often there is not room for all that a worker is offered."""
 
@@ -101,11 +102,11 @@ class FaultPlan:
     store_error_after: float = 0.0
     """The store kept it and its answer is lost, a save."""
     duplicate: float = 0.0
-    """Packages that the broker delivers twice, a package."""
+    """Packages that the broker delivers twice, at once or some seconds later, a package."""
     slow_message: float = 0.0
     """Messages between two boxes that take up to seconds, a message."""
     task_raises: float = 0.0
-    """Tasks that fail, a task."""
+    """Tasks that fail: each time, the first time, or each time but the first, a task."""
     task_overruns: float = 0.0
     """Tasks that run (far) beyond their time limit, or just about reach it, a task."""
     task_kills: float = 0.0
@@ -222,6 +223,10 @@ class Chaos:
     def room(self, count: int) -> int:
         """For how many of these messages there is room on offer."""
         return self.rng.randint(0, count) if self.rng.random() < OFTEN_FULL else count
+
+    def copy_seconds(self) -> float:
+        """How much later a package comes that is delivered a second time."""
+        return self.rng.choice((0.0, self.rng.uniform(0.0, COPY_SECONDS_MAX)))
 
     def message_seconds(self) -> float:
         """How long a message takes."""

@@ -8,7 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from djq.core.lifecycle import Role
-from djq_testing.sim.workload import TaskSpec, draw_poison, package_of
+from djq_testing.sim.compositions import Chain, Iter, Single
+from djq_testing.sim.workload import draw_poison, package_of
 
 if TYPE_CHECKING:
     from djq_testing.sim.world import World
@@ -34,8 +35,8 @@ class Nemesis:
         world = self._world
         for _ in range(world.scene.clusters):
             world.start_cluster()
-        for spec in world.tasks:
-            world.timeline.at(spec.at, self._enqueue, spec)
+        for one in world.compositions:
+            world.timeline.at(one.at, self._enqueue, one)
         for name, role in VICTIMS.items():
             self._repeat(name, partial(self._kill, role))
         self._repeat("pause_process", self._pause)
@@ -53,12 +54,13 @@ class Nemesis:
             self._world.checker.signalled(command)
             self._world.wake(command)
 
-    def _enqueue(self, spec: TaskSpec) -> None:
+    def _enqueue(self, one: Chain | Iter | Single) -> None:
         world = self._world
-        package = package_of(world.codec, spec.message(world.server_clock.now()))
-        world.queue.memory.enqueue(package)
-        if self._rng.random() < world.chaos.plan.poison:
-            world.queue.memory.enqueue(draw_poison(self._rng, package))
+        for message in one.messages(world.server_clock.now()):
+            package = package_of(world.codec, message)
+            world.queue.memory.enqueue(package)
+            if self._rng.random() < world.chaos.plan.poison:
+                world.queue.memory.enqueue(draw_poison(self._rng, package))
 
     def _repeat(self, name: str, strike: Callable[[], bool]) -> None:
         rate: float = getattr(self._world.chaos.plan, name)

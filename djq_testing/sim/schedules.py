@@ -19,8 +19,8 @@ import attrs
 
 from djq.components.scheduler import Queue, Scheduler
 from djq.conf import get_zone
-from djq.core.codec import unpack
 from djq.core.events import Event
+from djq.core.frame import unpack
 from djq.core.schedules import Change, Custom, ScheduleRow
 from djq.exceptions import BrokerUnavailable, StoreUnavailable
 from djq.ports import Broker, Link, ScheduleEnd, Surroundings

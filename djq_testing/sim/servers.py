@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from djq.core.codec import delivery_of, unpack
+from djq.core.frame import delivery_of, unpack
+from djq.core.gathering import Gathered
 from djq.core.message import Finished, TaskMessage
 from djq.exceptions import BadPackage
 from djq.ports import Broker, Received
 from djq_testing.memory import MemoryBroker, MemoryStore, MemoryTask, Row
+from djq_testing.sim.composition_checker import Kept
 
 if TYPE_CHECKING:
     from djq_testing.sim.spawn import SimProcess
@@ -59,6 +61,8 @@ class QueueServer:
         """Packages too many, by the id of their task."""
         self.unbegun: set[str] = set()
         """Receipts of the twin whose deliveries were given back before their tasks began."""
+        self.sent: list[TaskMessage] = []
+        """What monitors have sent since the last transaction began."""
         self._messages: dict[str, TaskMessage | None] = {}
 
     def read(self, package: str) -> TaskMessage | None:
@@ -86,7 +90,9 @@ class QueueServer:
                 self.attempts[message.id] = max(self.attempts[message.id], one.attempt)
                 if self._world.chaos.strikes("duplicate"):
                     self.copies[message.id] += 1
-                    self.memory.enqueue(str(package))
+                    self._world.timeline.after(
+                        self._world.chaos.copy_seconds(), self.memory.enqueue, str(package)
+                    )
         return received
 
     def inner(self, receipt: str) -> str:
@@ -157,7 +163,11 @@ class SimBroker(Broker):
 
     def enqueue(self, task: str) -> str | None:
         self._before("enqueues", self._server.read(task))
+        message = self._server.read(task)
+        self._world.checker.composed.sent(self._process, message)
         answer = self._server.memory.enqueue(task)
+        if message is not None:
+            self._server.sent.append(message)
         self._world.chaos.broker("after")
         return answer
 
@@ -207,32 +217,37 @@ class SimStore:
         self._store: MemoryStore = world.store
         self._process = process
 
-    def save(self, batch: Sequence[Finished]) -> None:
+    def save(self, batch: Sequence[Finished]) -> Sequence[Gathered]:
         """Keep the outcomes, all or none."""
         self._world.chaos.store("before")
-        before = {task.id: task for task in self._store.tasks}
-        self._store.save(batch)
+        before = Kept.by(self._store)
+        gathered = self._store.save(batch)
         self._world.note(self._process, "saves", batch)
-        self._world.checker.saved(batch, before)
+        self._world.checker.saved(self._process, batch, gathered, before)
         self._world.chaos.store("after")
+        return gathered
 
-    def standing(self, ids: Sequence[str]) -> dict[str, Finished]:
-        """The successes that are kept of these tasks."""
+    def kept(self, tasks: Iterable[TaskMessage]) -> dict[str, Finished]:
+        """What is kept of these tasks."""
         self._world.chaos.store("before")
-        return self._store.standing(ids)
+        return self._store.kept(tasks)
 
     @contextmanager
     def unit(self) -> Iterator[None]:
         """A transaction over store and queue: whatever goes wrong in it, it was not."""
-        queue, store = self._world.queue.snapshot(), dict(vars(self._store)["_tasks"])
+        queue = self._world.queue.snapshot()
+        store = {name: dict(vars(self._store)[name]) for name in ("_tasks", "_elements")}
+        before = Kept.by(self._store)
+        self._world.queue.sent.clear()
         try:
             yield
             self._world.chaos.store("before")
         except BaseException:
             self._world.queue.restore(queue)
-            vars(self._store)["_tasks"] = store
+            vars(self._store).update(store)
             self._world.note(self._process, "rolls back", None)
             raise
+        self._world.checker.composed.committed(before, self._world.queue.sent)
         self._world.chaos.store("after")
 
     def present(self, finished: Finished) -> MemoryTask:

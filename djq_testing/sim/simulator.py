@@ -10,6 +10,7 @@ from __future__ import annotations
 import attrs
 
 from djq.core.lifecycle import ChildState, ClusterState, Role
+from djq_testing.sim.compositions import CHAIN_MAX, Single
 from djq_testing.sim.faults import FaultPlan, Scene, Violation
 from djq_testing.sim.nemesis import Nemesis
 from djq_testing.sim.parts import Parts
@@ -31,6 +32,8 @@ class Run:
     """The cluster."""
     plan: FaultPlan
     """The rates of its faults."""
+    together: list[str]
+    """Which of its tasks belong together: chains and iters."""
     hits: dict[str, int]
     """What struck, and how often."""
     seconds: float
@@ -50,6 +53,7 @@ class Run:
                 f"seed {self.seed}",
                 f"scene: {scene}",
                 f"faults: {faults or 'none'}",
+                f"together: {'; '.join(self.together) or 'none'}",
                 f"struck: {hits or 'nothing'}",
                 f"ended after {self.seconds:.1f} s: {self.failure or 'all invariants hold'}",
                 f"replay: python -m djq_testing.sim --seed {self.seed} --verbose",
@@ -72,6 +76,7 @@ def simulate(seed: int, parts: Parts | None = None, *, traced: bool = True) -> R
         seed=seed,
         scene=world.scene,
         plan=world.chaos.plan,
+        together=[one.describe() for one in world.compositions if not isinstance(one, Single)],
         hits=dict(world.chaos.hits),
         seconds=world.timeline.now,
         failure=failure,
@@ -87,7 +92,9 @@ def _play(world: World) -> None:
     world.chaos.is_on = False
     attempts = max(spec.attempts for spec in world.tasks)
     work = sum(min(spec.seconds, spec.limit or spec.seconds) for spec in world.tasks)
-    bound = HEAL_SECONDS + (world.scene.lease_seconds + work) * (attempts + 1)
+    # The links of a chain wait for one another, each for its leases.
+    leases = world.scene.lease_seconds * CHAIN_MAX
+    bound = HEAL_SECONDS + (leases + work) * (attempts + 1)
     if not world.timeline.run(world.timeline.now + bound, lambda: _is_healed(world)):
         raise Violation(f"I9: still not healed after {bound:.0f} s: {pending(world)}")
 

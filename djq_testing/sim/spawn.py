@@ -57,6 +57,8 @@ class SimProcess:
     """When its next step is due. None: it waits for a message."""
     run: TaskRun | None = None
     """What it runs, if it is a worker."""
+    is_doomed: bool = False
+    """Its parent has ordered its end, which comes in a moment."""
     signals: int = 0
     """Stop signals that it has got."""
     idle_steps: int = 0
@@ -94,6 +96,7 @@ class SimSpawner:
         """End the child in a moment."""
         process = self._children.get(child)
         if process is not None:
+            process.is_doomed = True
             seconds = self._world.chaos.rng.uniform(0.0, 0.001)
             self._world.timeline.after(seconds, self._world.die, process, -9, "its parent")
 

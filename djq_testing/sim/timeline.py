@@ -12,7 +12,7 @@ from typing import Any
 
 from djq_testing.clock import START
 
-Action = Callable[..., None]
+Action = Callable[..., object]
 
 
 class Timeline:

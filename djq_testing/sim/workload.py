@@ -13,12 +13,13 @@ import hmac
 import random
 from contextvars import ContextVar
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 import attrs
 
 from djq.core.call import dump_call
-from djq.core.codec import Codec, pack
+from djq.core.codec import Codec
+from djq.core.frame import pack
 from djq.core.message import TaskMessage
 from djq.core.names import name_of
 from djq.exceptions import BadPackage
@@ -28,13 +29,14 @@ from djq_testing.sim.faults import FaultPlan, Scene
 WORK = "djq_testing.sim.workload.work"
 FOLLOW = "djq_testing.sim.workload.follow"
 ALWAYS = 1_000
+"""More runs than any task has."""
 
 
 class Stage(Protocol):
     """Where tasks run."""
 
-    def perform(self, number: int) -> int:
-        """Do what the task of this number does."""
+    def perform(self, number: int, handed: tuple[object, ...]) -> int:
+        """Do what the task of this number does, given what the link before has handed on to it."""
         ...
 
     def followed(self, task_id: str) -> None:
@@ -45,9 +47,9 @@ class Stage(Protocol):
 STAGE: ContextVar[Stage] = ContextVar("STAGE")
 
 
-def work(number: int) -> int:
-    """Run as the task of a simulated run."""
-    return STAGE.get().perform(number)
+def work(*arguments: Any) -> int:
+    """Run as the task of a simulated run: its number comes last, what was handed on before it."""
+    return STAGE.get().perform(arguments[-1], arguments[:-1])
 
 
 def follow(task: object) -> None:
@@ -60,6 +62,8 @@ class Behaviour(enum.Enum):
 
     RETURNS = "returns"
     RAISES = "raises an error"
+    FALTERS = "raises an error when it runs for the first time"
+    RELAPSES = "raises an error when it runs again"
     LEAVES = "raises SystemExit"
     GARBLED = "has a body that does not unpickle"
     GRAZES = "takes just about its time limit"
@@ -68,7 +72,22 @@ class Behaviour(enum.Enum):
     UNKEEPABLE = "has a group that no store can keep"
 
 
-FAILS = frozenset({Behaviour.RAISES, Behaviour.LEAVES, Behaviour.GARBLED, Behaviour.OVERRUNS})
+ERRORS = {
+    Behaviour.RAISES: ALWAYS,
+    Behaviour.FALTERS: 1,
+    Behaviour.LEAVES: ALWAYS,
+    Behaviour.GARBLED: ALWAYS,
+    Behaviour.OVERRUNS: ALWAYS,
+}
+"""Runs, the first ones, that fail by themselves or are ended."""
+ERROR_LINES = {
+    Behaviour.RAISES: "ValueError",
+    Behaviour.FALTERS: "ValueError",
+    Behaviour.RELAPSES: "ValueError",
+    Behaviour.LEAVES: "SystemExit",
+    Behaviour.UNKEEPABLE: "StoreRefused",
+}
+"""How the line of a failure begins that is the task's own doing."""
 
 
 @attrs.frozen(kw_only=True)
@@ -85,6 +104,8 @@ class TaskSpec:
     """How long each run takes."""
     kills: int
     """Runs, the first ones, that end their worker."""
+    errors: int
+    """Runs, the first ones, that come to an end and fail."""
     limit: float | None
     """Seconds that a run may take. None: no limit."""
     timeout: float | None
@@ -97,6 +118,10 @@ class TaskSpec:
     """It has a hook."""
     at: float
     """When it is enqueued."""
+
+    def fails(self, run: int) -> bool:
+        """Whether the run of this number fails, the first being 1, if it comes to its end."""
+        return run <= self.errors or (run > 1 and self.behaviour is Behaviour.RELAPSES)
 
     def message(self, now: datetime) -> TaskMessage:
         """Write it down."""
@@ -136,6 +161,7 @@ def _draw_task(rng: random.Random, id: str, number: int, scene: Scene, plan: Fau
         behaviour=behaviour,
         seconds=seconds,
         kills=rng.choice((1, 1, 2, ALWAYS)) if behaviour is Behaviour.KILLS else 0,
+        errors=ERRORS.get(behaviour, 0),
         limit=limit,
         timeout=timeout,
         attempts=rng.randint(1, 4) if own_attempts else scene.max_attempts,
@@ -147,13 +173,17 @@ def _draw_task(rng: random.Random, id: str, number: int, scene: Scene, plan: Fau
 
 def _draw_behaviour(rng: random.Random, plan: FaultPlan, limit: float | None) -> Behaviour:
     if rng.random() < plan.task_raises:
-        return rng.choice((Behaviour.RAISES, Behaviour.LEAVES, Behaviour.GARBLED))
+        return rng.choice(
+            (Behaviour.RAISES, Behaviour.FALTERS, Behaviour.LEAVES, Behaviour.GARBLED)
+        )
     if rng.random() < plan.task_overruns and limit is not None:
         return rng.choice((Behaviour.OVERRUNS, Behaviour.GRAZES))
     if rng.random() < plan.task_kills:
         return Behaviour.KILLS
     if rng.random() < plan.task_unkeepable:
         return Behaviour.UNKEEPABLE
+    if plan.task_raises:
+        return rng.choice((Behaviour.RETURNS, Behaviour.RELAPSES))
     return Behaviour.RETURNS
 
 

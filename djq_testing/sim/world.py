@@ -21,6 +21,7 @@ from djq_testing.clock import SeededIds
 from djq_testing.memory import MemoryStore
 from djq_testing.sim import spawn, workload
 from djq_testing.sim.checker import Checker
+from djq_testing.sim.compositions import draw_compositions
 from djq_testing.sim.faults import Chaos, Violation, draw_faults, draw_scene
 from djq_testing.sim.parts import Parts
 from djq_testing.sim.servers import QueueServer, SimBroker, SimStore
@@ -54,6 +55,7 @@ class World:
         plan = draw_faults(rng)
         self.ids = SeededIds(seed)
         self.tasks = workload.draw_tasks(rng, self.ids, self.scene, plan)
+        self.compositions = draw_compositions(random.Random(f"compositions {seed}"), self.tasks)
         self.chaos = Chaos(rng, plan)
         self.timeline = Timeline()
         self.trace = Trace(self.timeline)
@@ -65,6 +67,8 @@ class World:
         self.checker = Checker(self)
         self.restarts = True
         """A cluster that has ended is started anew."""
+        self._unattended: dict[int, float] = {}
+        """Since when each cluster has had no monitor that could renew its leases."""
         self._stepping: SimProcess | None = None
         self._steps = 0
         self._pids = 100
@@ -84,6 +88,7 @@ class World:
         name = f"{label} {child.role.value}"
         process = self._new(child, name, parent)
         process.cluster = parent.cluster
+        self._unattended.setdefault(parent.cluster, self.timeline.now)
         seconds = self.chaos.rng.uniform(0.001, 0.03)
         if self.chaos.strikes("death_at_start"):
             self.timeline.after(seconds, self.die, process, 70, "its start")
@@ -108,6 +113,8 @@ class World:
         self.note(process, "dies", f"with {code}, by {cause}")
         self._count_death(process, cause)
         process.is_alive = False
+        if process.role is Role.MONITOR and process.component is not None:
+            self._unattended[process.cluster] = self.timeline.now
         del self.processes[process.pid]
         if process.run is not None:
             self.checker.deaths[process.run.delivery.task_id] += 1
@@ -127,16 +134,18 @@ class World:
 
     # What tasks do; `workload` calls these.
 
-    def perform(self, number: int) -> int:
-        """Do what the task of this number does."""
+    def perform(self, number: int, handed: tuple[object, ...]) -> int:
+        """Do what the task of this number does, given what the link before has handed on to it."""
         spec, process = self.tasks[number], self._stepping
         assert process is not None, "a task runs in a step of its worker"
         process.clock.behind = 0.0
+        self.checker.composed.handed_on(spec, handed)
         self.checker.performed[spec.id] += 1
-        if spec.behaviour is workload.Behaviour.RAISES:
-            raise ValueError(f"task {number} fails")
-        if spec.behaviour is workload.Behaviour.LEAVES:
+        fails = spec.fails(self.checker.performed[spec.id])
+        if fails and spec.behaviour is workload.Behaviour.LEAVES:
             raise SystemExit(number)
+        if fails and spec.behaviour is not workload.Behaviour.OVERRUNS:
+            raise ValueError(f"task {number} fails")
         return number * 2
 
     def followed(self, task_id: str) -> None:
@@ -247,9 +256,11 @@ class World:
 
     def _count_death(self, process: SimProcess, cause: str) -> None:
         """A kill by the parent is a blow to whoever had done nothing wrong."""
-        if cause not in {"its parent", "its command"} or process.component is None:
-            return
         run = process.run
+        # One whose end is ordered may die by its own task before that strikes.
+        is_order = cause in {"its parent", "its command"} or (process.is_doomed and run is not None)
+        if not is_order or process.component is None:
+            return
         if process.role is not Role.WORKER:
             self.chaos.hits["ended"] += 1
             sentinel: Any = process.parent.component if process.parent is not None else None
@@ -282,6 +293,10 @@ class World:
             return
         around = Surroundings(process.clock, self.ids, SimObserver(self, process))
         process.component = self._make(process, around)
+        if process.role is Role.MONITOR:
+            seconds = self.timeline.now - self._unattended[process.cluster]
+            if seconds > self.scene.lease_seconds / 2:
+                self.chaos.hits["unattended"] += 1
         self._request(process, self.timeline.now)
 
     def _make(self, process: SimProcess, around: Surroundings) -> Component:

@@ -30,6 +30,7 @@ from djq.models import OrmQ, Task
 from tests import settings
 
 ALIAS = "project"
+OF_THE_PROJECT = ("djq", "django_cache")
 ROOT = Path(__file__).resolve().parents[2]
 LOG_LINES_SHOWN = 40
 LOOK_SECONDS = 0.02
@@ -46,6 +47,8 @@ SQLITE_OPTIONS = {
 SERVERS = {"postgres": "postgres", "postgres-pool": "postgres", "mariadb": "mariadb"}
 """The kinds of database that are on a server, and the server's name in tests.settings."""
 
+LOCAL_CACHE = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+
 MANAGE = """
 import os, sys
 os.environ["DJANGO_SETTINGS_MODULE"] = "project_settings"
@@ -61,15 +64,15 @@ fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 class Router:
-    """Everything of djq is in the project's database, and nothing else is."""
+    """Everything of djq and a cache in the database is in the project's, and nothing else is."""
 
     def db_for_read(self, model, **_):
-        return ALIAS if model._meta.app_label == "djq" else None
+        return ALIAS if model._meta.app_label in OF_THE_PROJECT else None
 
     db_for_write = db_for_read
 
     def allow_migrate(self, db, app_label, **_):
-        return (app_label == "djq") == (db == ALIAS)
+        return (app_label in OF_THE_PROJECT) == (db == ALIAS)
 
 
 def on(*kinds):
@@ -100,7 +103,7 @@ def wait_until(condition, seconds, what, log=lambda: ""):
 class Project:
     """A Django project with djq in it, as a user would have it."""
 
-    def __init__(self, folder, kind, database, q_cluster):
+    def __init__(self, folder, kind, database, caches, q_cluster):
         self.folder = folder
         self.kind = kind
         self.name = f"t{uuid.uuid4().hex[:10]}"
@@ -116,14 +119,15 @@ class Project:
         }
         (folder / "manage.py").write_text(MANAGE)
         (folder / "in_terminal.py").write_text(IN_TERMINAL + MANAGE)
-        self._write_settings(database)
+        self._write_settings(database, caches)
 
-    def _write_settings(self, database):
+    def _write_settings(self, database, caches):
         values = {
             "SECRET_KEY": settings.SECRET_KEY,
             "USE_TZ": True,
             "INSTALLED_APPS": ["django.contrib.contenttypes", "djq"],
             "DATABASES": {"default": database},
+            "CACHES": caches,
             "Q_CLUSTER": self.q_cluster,
         }
         lines = [f"{name} = {pprint.pformat(value)}" for name, value in values.items()]
@@ -298,11 +302,12 @@ def _kill(pid):
 
 
 @contextmanager
-def open_project(folder, kind, q_cluster):
+def open_project(folder, kind, q_cluster, caches=None):
     """A project with its database and its tables; this process belongs to it meanwhile."""
+    caches = caches or LOCAL_CACHE
     with ExitStack() as stack:
         database = stack.enter_context(_database(folder, kind))
-        project = Project(folder, kind, database, q_cluster)
+        project = Project(folder, kind, database, caches, q_cluster)
         # Only the cluster has a pool: this process takes one connection, and gives it back.
         complete = connections.configure_settings(
             {"default": {**database, "OPTIONS": _here(database)}}
@@ -310,7 +315,9 @@ def open_project(folder, kind, q_cluster):
         connections.settings[ALIAS] = complete["default"]
         stack.callback(_forget_alias)
         here = {**project.q_cluster, "orm": ALIAS}
-        stack.enter_context(override_settings(Q_CLUSTER=here, DATABASE_ROUTERS=[Router()]))
+        stack.enter_context(
+            override_settings(Q_CLUSTER=here, DATABASE_ROUTERS=[Router()], CACHES=caches)
+        )
         call_command("migrate", "djq", database=ALIAS, verbosity=0)
         left = []
         try:

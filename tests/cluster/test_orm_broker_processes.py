@@ -14,7 +14,7 @@ from djq.exceptions import StoreUnavailable
 from djq.models import OrmQ, Task
 from djq.results.database import DatabaseStore
 from djq_testing.clock import ManualClock
-from djq_testing.contract.store import finished, task_id
+from djq_testing.contract.samples import finished, task_id
 
 PROCESSES = 4
 ROWS = 1_000

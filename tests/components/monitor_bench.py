@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 
 from djq.components.monitor import Monitor
-from djq.core.codec import unpack
+from djq.core.frame import unpack
 from djq.core.protocol import Keep
 from djq.exceptions import BrokerUnavailable, StoreRefused, StoreUnavailable, TaskRefused
 from djq.ports import Broker
@@ -77,12 +77,13 @@ class RecordingStore:
         self.successes = {}
         """What it has kept before, by the ids of the tasks."""
         self.refuses = lambda finished: False
-        self.kept = []
+        self.saved = []
 
-    def standing(self, ids):
+    def kept(self, tasks):
+        ids = [message.id for message in tasks]
         if self.forgetful:
-            raise StoreUnavailable("no answer to standing")
-        self.journal.append(("standing", list(ids)))
+            raise StoreUnavailable("no answer to kept")
+        self.journal.append(("kept", ids))
         return {id: self.successes[id] for id in ids if id in self.successes}
 
     def save(self, batch):
@@ -91,16 +92,17 @@ class RecordingStore:
         if any(self.refuses(finished) for finished in batch):
             raise StoreRefused("too large for its column")
         self.journal.append(("save", [finished.message.name for finished in batch]))
-        self.kept += batch
+        self.saved += batch
+        return ()
 
     @contextmanager
     def unit(self):
         self.journal.append(("begin", None))
-        kept = list(self.kept)
+        saved = list(self.saved)
         try:
             yield
         except BaseException:
-            self.kept = kept
+            self.saved = saved
             self.journal.append(("roll back", None))
             raise
         self.journal.append(("commit", None))
@@ -112,7 +114,7 @@ class RecordingStore:
 class Bench(parts.Scene):
     """A monitor that has said that it is ready, and the sentinel's end of its link."""
 
-    def __init__(self, *, one_database=False, receipts=True):
+    def __init__(self, *, one_database=False, receipts=True, max_payload=1_000_000):
         super().__init__()
         self.journal = Journal()
         self.broker = RecordingBroker(self.journal)
@@ -124,7 +126,7 @@ class Bench(parts.Scene):
             link=self,
             broker=self.broker,
             store=self.store,
-            codec=parts.codec(),
+            codec=parts.codec(max_payload=max_payload),
             around=self.around,
             label="Process-1:3",
             pid=9,

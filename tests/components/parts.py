@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 import attrs
 
 from djq.core.call import dump_call
-from djq.core.codec import Codec, delivery_of, pack
+from djq.core.codec import Codec
+from djq.core.frame import delivery_of, pack
 from djq.core.message import Outcome, TaskMessage
 from djq.core.protocol import Settled, Verdict
 from djq.core.settlement import failure

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from djq.components.scheduler import Queue, Scheduler
 from djq.core.call import load_call
-from djq.core.codec import unpack
+from djq.core.frame import unpack
 from djq.core.schedules import Custom
 from djq.exceptions import ScheduleRefused
 from djq.ports import Wait

@@ -8,14 +8,14 @@ import attrs
 import pytest
 
 from djq.components.monitor import Monitor
-from djq.core.codec import unpack
-from djq.core.composition import followers
+from djq.core import composition
 from djq.core.events import (
     HookFailed,
     ServiceAway,
     TaskHandedBack,
     TaskSaved,
 )
+from djq.core.frame import unpack
 from djq.core.message import Finished, Kind
 from djq.core.protocol import Keep, Kept, Ready, Verdict
 from djq.ports import Wait
@@ -39,12 +39,12 @@ def test_a_monitor_says_once_that_it_is_ready_and_waits(bench):
 def test_a_batch_is_saved_then_followed_then_acknowledged_then_told(bench):
     first, second = parts.settled(1, hook=HOOK), parts.settled(2, outcome=parts.FAILURE)
     wait = bench.keep(first, second)
-    hooks = followers(Finished(unpack(first.delivery.frame), first.outcome, 1))
+    hook = hook_of(first)
 
     assert wait == Wait(0.0)
     assert bench.journal == [
         ("save", ["task-1", "task-2"]),
-        ("enqueue", hooks),
+        ("enqueue", [hook]),
         ("acknowledge", ["r1", "r2"]),
         ("Kept", Kept((1, 2))),
     ]
@@ -70,7 +70,7 @@ def test_an_outcome_tells_how_often_its_task_was_delivered(bench):
     item = attrs.evolve(item, delivery=attrs.evolve(item.delivery, attempt=3))
     bench.keep(item)
 
-    assert bench.store.kept == [Finished(parts.message(1), parts.SUCCESS, 3)]
+    assert bench.store.saved == [Finished(parts.message(1), parts.SUCCESS, 3)]
 
 
 def test_hooks_are_acknowledged_and_kept_nowhere(bench):
@@ -86,8 +86,8 @@ def test_a_broker_without_receipts_is_acknowledged_nothing():
     assert bench.journal.verbs == ["save", "Kept"]
 
 
-def test_a_hook_that_is_too_large_to_send_is_told_and_stops_nothing(bench):
-    bench.monitor._codec = parts.codec(max_payload=100)
+def test_a_hook_that_is_too_large_to_send_is_told_and_stops_nothing():
+    bench = Bench(max_payload=100)
     bench.keep(parts.settled(1, hook=HOOK))
     (event,) = bench.observer.of(HookFailed)
 
@@ -97,8 +97,8 @@ def test_a_hook_that_is_too_large_to_send_is_told_and_stops_nothing(bench):
 
 
 def hook_of(item):
-    (hook,) = followers(Finished(unpack(item.delivery.frame), item.outcome, item.delivery.attempt))
-    return hook
+    message = unpack(item.delivery.frame)
+    return composition.hook_of(Finished(message, item.outcome, item.delivery.attempt))
 
 
 def test_a_hook_that_is_too_large_for_the_broker_is_told_and_the_others_are_sent(bench):
@@ -141,7 +141,7 @@ def called_with(bench):
     """What the hooks that were sent will be called with; each has the id that belongs to it."""
     hooks = [hook for _, sent in bench.journal.of("enqueue") for hook in sent]
     outcomes = [pickle.loads(hook.body) for hook in hooks]
-    assert [hook.id for hook in hooks] == [followers(one)[0].id for one in outcomes]
+    assert [hook.id for hook in hooks] == [composition.hook_of(one).id for one in outcomes]
     return outcomes
 
 
@@ -156,8 +156,8 @@ def test_hooks_of_a_failure_get_the_success_that_stands(bench):
     bench.keep(*[parts.settled(n, hook=HOOK, outcome=parts.FAILURE) for n in (1, 2)])
     failed = Finished(parts.message(2, hook=HOOK), parts.FAILURE, 1)
 
-    assert bench.journal.verbs[:3] == ["save", "standing", "enqueue"]
-    assert bench.journal.of("standing") == [("standing", [f"{1:032x}", f"{2:032x}"])]
+    assert bench.journal.verbs[:3] == ["save", "kept", "enqueue"]
+    assert bench.journal.of("kept") == [("kept", [f"{1:032x}", f"{2:032x}"])]
     assert called_with(bench) == [earlier(1, 1), failed]
 
 
@@ -169,7 +169,7 @@ def test_nobody_is_asked_what_stands_but_for_failures_with_a_hook(bench):
         parts.settled(4, kind=Kind.HOOK, outcome=parts.FAILURE),
     )
 
-    assert bench.journal.of("standing") == []
+    assert bench.journal.of("kept") == []
 
 
 @pytest.mark.parametrize(
@@ -202,8 +202,8 @@ def test_a_store_that_does_not_say_what_stands_is_asked_again(bench):
     bench.settle()
 
     assert wait == Wait(0.1)
-    assert bench.journal.verbs == ["save", "standing", "enqueue", "acknowledge", "Kept"]
-    assert bench.observer.of(ServiceAway) == [ServiceAway("result store", "no answer to standing")]
+    assert bench.journal.verbs == ["save", "kept", "enqueue", "acknowledge", "Kept"]
+    assert bench.observer.of(ServiceAway) == [ServiceAway("result store", "no answer to kept")]
 
 
 # Handing back.
@@ -249,18 +249,17 @@ def test_what_is_handed_back_without_receipts_is_sent_as_it_came():
 @pytest.mark.parametrize("one_database", [False, True])
 @pytest.mark.parametrize("by", ["the broker", "its limit", "the setting"])
 def test_what_cannot_be_handed_back_is_kept_as_a_failure_that_says_so(by, one_database):
-    bench = Bench(receipts=False, one_database=one_database)
+    max_payload = 1_000 if by == "the setting" else 1_000_000
+    bench = Bench(receipts=False, one_database=one_database, max_payload=max_payload)
     bench.broker.refuses = {"task-2"} if by == "the broker" else set()
     bench.broker.max_payload = 1_000 if by == "its limit" else None
-    if by == "the setting":
-        bench.monitor._codec = parts.codec(max_payload=1_000)
     unbegun = {"verdict": Verdict.HAND_BACK_UNBEGUN, "receipt": None}
     args = ("x" * 1_000,)
     items = [parts.settled(1, **unbegun), parts.settled(2, args=args, **unbegun)]
     bench.keep(*items, parts.settled(3, receipt=None))
     between = bench.kept_tickets
     bench.settle()
-    outcomes = {finished.message.name: finished.outcome for finished in bench.store.kept}
+    outcomes = {finished.message.name: finished.outcome for finished in bench.store.saved}
     line = pickle.loads(outcomes["task-2"].value)
 
     assert between == [1, 3]
@@ -288,7 +287,7 @@ def test_a_transaction_that_failed_is_done_again_from_its_beginning(broken):
     bench = Bench(one_database=True)
     bench.broker.away = {broken}
     bench.keep(parts.settled(1, hook=HOOK))
-    between = (list(bench.store.kept), bench.journal.verbs[-1], bench.kept_tickets)
+    between = (list(bench.store.saved), bench.journal.verbs[-1], bench.kept_tickets)
     bench.broker.away = set()
     del bench.journal[:]
     bench.settle()

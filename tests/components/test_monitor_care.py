@@ -115,10 +115,10 @@ def test_one_bad_outcome_among_a_hundred_is_found_and_the_rest_is_kept(one_datab
     )
     bench.keep(*[parts.settled(number) for number in range(1, 101)])
     bench.settle()
-    kept = {finished.message.name: finished.outcome for finished in bench.store.kept}
+    kept = {finished.message.name: finished.outcome for finished in bench.store.saved}
     line = pickle.loads(kept.pop("task-57").value)
 
-    assert len(bench.store.kept) == 100
+    assert len(bench.store.saved) == 100
     assert {outcome.success for outcome in kept.values()} == {True}
     assert line == "StoreRefused: the outcome could not be saved: too large for its column"
     assert sorted(bench.kept_tickets) == list(range(1, 101))
@@ -139,7 +139,7 @@ def test_a_task_that_is_refused_for_its_call_is_kept_without_it(bench):
     bench.store.refuses = lambda finished: finished.message.group is not None
     bench.keep(parts.settled(1, group="g" * 500, hook=HOOK))
     bench.settle()
-    (finished,) = bench.store.kept
+    (finished,) = bench.store.saved
     message = finished.message
 
     assert (message.name, message.func) == ("task-1", "math.copysign")
@@ -153,7 +153,7 @@ def test_a_task_that_is_refused_even_when_it_is_bare_has_the_log_and_blocks_nobo
     bench.keep(parts.settled(1), parts.settled(2))
     bench.settle()
 
-    assert [finished.message.name for finished in bench.store.kept] == ["task-2"]
+    assert [finished.message.name for finished in bench.store.saved] == ["task-2"]
     assert sorted(bench.kept_tickets) == [1, 2]
     assert len(bench.observer.of(TaskUnsaved)) == 3
 
@@ -168,7 +168,7 @@ def test_what_comes_beside_a_refused_task_is_saved_all_the_same(bench, steps):
         bench.keep(parts.settled(number))
     bench.settle()
 
-    assert len(bench.store.kept) == 10
+    assert len(bench.store.saved) == 10
     assert sorted(bench.kept_tickets) == list(range(1, 12))
 
 
@@ -312,7 +312,7 @@ def test_a_monitor_without_a_sentinel_keeps_what_it_has_and_leaves(bench):
     steps = [bench.monitor.step(), bench.monitor.step()]
 
     assert steps == [Wait(0.0), None]
-    assert len(bench.store.kept) == 1
+    assert len(bench.store.saved) == 1
 
 
 def test_a_monitor_without_a_sentinel_does_not_wait_for_a_store_that_is_away(bench):

@@ -29,7 +29,7 @@ BAD = {
     "option": {"q_options": "tiemout=3"},
     "option value": {"q_options": "timeout=-3"},
     "options": {"kwargs": "{'q_options': 3}"},
-    "cached": {"q_options": "cached=True"},
+    "cached": {"q_options": "cached=-1"},
     "queue": {"q_options": "broker=3"},
     "hook": {"hook": "x y"},
     "minutes": {"schedule_type": "I", "minutes": "many"},

@@ -17,7 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from djq.core.codec import Codec, delivery_of, pack, unpack
+from djq.core.codec import Codec
+from djq.core.frame import delivery_of, pack, unpack
 from djq.core.message import Kind, TaskMessage
 from djq.exceptions import BadPackage, TaskRefused
 
@@ -66,7 +67,9 @@ def header(**changes: object) -> dict[str, object]:
     return fields | changes
 
 
-messages = st.builds(
+seconds = st.floats(min_value=1e-9, max_value=1e12)
+
+plain_messages = st.builds(
     TaskMessage,
     id=st.text("0123456789abcdef", min_size=32, max_size=32),
     name=st.text(min_size=1, max_size=100),
@@ -74,13 +77,25 @@ messages = st.builds(
     enqueued_at=st.datetimes(timezones=st.just(UTC)),
     body=st.binary(max_size=300),
     kind=st.sampled_from(Kind),
-    timeout=st.none() | st.floats(min_value=1e-9, max_value=1e12),
+    timeout=st.none() | seconds,
     group=st.none() | st.text(max_size=100),
     hook=st.none() | st.text(max_size=256),
     save=st.none() | st.booleans(),
     max_attempts=st.none() | st.integers(min_value=1),
+    cached=st.booleans() | seconds,
+    place=st.integers(0, 2**31),
     schedule=st.none() | st.integers(min_value=1),
 )
+members = st.builds(
+    attrs.evolve,
+    plain_messages,
+    total=st.integers(1, 2**31),
+    iter=st.none() | st.text("0123456789abcdef", min_size=32, max_size=32),
+    goes_on=st.booleans(),
+    hands_on=st.booleans(),
+    rest=st.binary(max_size=100),
+)
+messages = plain_messages | members
 
 
 @given(messages)
@@ -172,18 +187,30 @@ def test_a_delivery_is_made_of_the_header_and_keeps_the_frame(message):
         (frame_of(header(max_attempts=0)), "max_attempts 0"),
         (frame_of(header(max_attempts=1.5)), "max_attempts 1.5"),
         (frame_of(header(max_attempts=True)), "max_attempts True"),
+        (frame_of(header(cached="no")), "cached 'no'"),
+        (frame_of(header(cached=0)), "cached 0"),
+        (frame_of(header(cached=10**400)), "cached 1000"),
+        (frame_of(header(place=-1)), "place -1"),
+        (frame_of(header(of=0)), "of 0"),
+        (frame_of(header(iter=7)), "iter 7"),
         (frame_of(header(schedule="1")), "schedule '1'"),
+        (frame_of(header(goes_on=1)), "goes_on 1"),
+        (frame_of(header(hands_on="yes")), "hands_on 'yes'"),
+        (frame_of(header(body=-1), b"body"), "body -1"),
+        (frame_of(header(body=4), b"body"), "the next link should follow"),
     ],
 )
 def test_a_defective_frame_is_a_bad_package_that_says_why(frame, sentence):
     with pytest.raises(BadPackage, match=sentence):
         unpack(frame)
+    with pytest.raises(BadPackage):
+        delivery_of(frame, None, 1)
 
 
 @given(messages, st.data())
 def test_a_frame_cut_in_its_header_is_a_bad_package(message, data):
     frame = pack(message)
-    end = data.draw(st.integers(0, len(frame) - len(message.body) - 1))
+    end = data.draw(st.integers(0, len(frame) - len(message.body) - len(message.rest) - 1))
 
     with pytest.raises(BadPackage):
         unpack(frame[:end])

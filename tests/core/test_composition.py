@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import attrs
 import pytest
 
-from djq.core.composition import derived_id, followers
+from djq.core.composition import derived_id, hook_of
 from djq.core.message import Finished, Kind, Outcome, TaskMessage
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -31,36 +31,35 @@ def finished(*, success=True, seconds=1.0, **changes):
 
 
 def test_a_task_without_a_hook_has_no_follower():
-    assert followers(finished(hook=None)) == []
+    assert hook_of(finished(hook=None)) is None
 
 
 def test_a_hook_has_no_hook():
-    assert followers(finished(kind=Kind.HOOK)) == []
+    assert hook_of(finished(kind=Kind.HOOK)) is None
 
 
 def test_a_hook_carries_the_task_with_its_outcome():
-    (hook,) = followers(finished())
+    hook = hook_of(finished())
 
     assert (hook.kind, hook.func, hook.hook) == (Kind.HOOK, "app.hooks.done", None)
     assert pickle.loads(hook.body) == finished()
 
 
 def test_a_hook_has_the_timeout_of_the_cluster_and_not_of_its_task():
-    (hook,) = followers(finished())
+    hook = hook_of(finished())
 
     assert hook.timeout is None
 
 
 def test_a_redelivered_task_makes_the_same_follower_again():
-    first, again = followers(finished(seconds=1.0)), followers(finished(seconds=2.0))
+    first, again = hook_of(finished(seconds=1.0)), hook_of(finished(seconds=2.0))
 
-    assert [hook.id for hook in first] == [hook.id for hook in again]
-    assert first[0].name == again[0].name
+    assert (first.id, first.name) == (again.id, again.name)
 
 
 @pytest.mark.parametrize("other", [finished(success=False), finished(id="b" * 32)])
 def test_another_outcome_or_another_task_has_a_follower_of_its_own(other):
-    assert followers(finished())[0].id != followers(other)[0].id
+    assert hook_of(finished()).id != hook_of(other).id
 
 
 def test_a_derived_id_looks_like_any_other():

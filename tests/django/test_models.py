@@ -106,6 +106,19 @@ def test_names_and_keys_differ_by_case(database):
     assert not OrmQ.objects.using(database).filter(key="one").exists()
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize("rows", [False, True])
+def test_a_task_can_still_say_which_group_was_deleted(rows):
+    task = make_task(group="math")
+    task.save()
+
+    assert task.group_delete(rows) == 1
+
+    assert task.group == "math"
+    assert not Task.objects.filter(group="math").exists()
+    assert Task.objects.count() == (0 if rows else 1)
+
+
 def test_tables_have_only_the_indexes_that_queries_use(database):
     def indexes(table):
         found = columns(database, table).values()

@@ -10,7 +10,7 @@ from djq.assembly import make_codec
 from djq.brokers.orm import OrmBroker
 from djq.components.scheduler import Queue, Scheduler
 from djq.core.call import load_call
-from djq.core.codec import unpack
+from djq.core.frame import unpack
 from djq.core.schedules import SENDING, Custom
 from djq.exceptions import BrokerUnavailable
 from djq.models import Schedule

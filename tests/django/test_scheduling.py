@@ -12,7 +12,7 @@ from django.db import IntegrityError
 from djq.assembly import make_codec
 from djq.conf import get_config
 from djq.core.call import load_call
-from djq.core.codec import unpack
+from djq.core.frame import unpack
 from djq.core.schedules import RUN_FAILED
 from djq.core.walltime import Kind
 from djq.exceptions import BrokerUnavailable, ScheduleRefused
@@ -168,7 +168,7 @@ def test_every_option_of_a_task_is_taken():
         "task_name": "t",
         "on_commit": True,
         "max_attempts": 2,
-        "cached": False,
+        "cached": 60,
     }
 
     made = schedule("math.floor", 1, q_options=options)
@@ -176,6 +176,7 @@ def test_every_option_of_a_task_is_taken():
     message = sent_now(made, "reports")
     assert (message.hook, message.group, message.save) == ("a.b", "g", False)
     assert (message.timeout, message.name, message.max_attempts) == (3.5, "t", 2)
+    assert message.cached == 60
 
 
 def sent_now(made, key="tests"):

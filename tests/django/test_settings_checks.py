@@ -92,6 +92,8 @@ def test_without_a_time_zone_schedules_keep_utc():
 
 
 def test_missing_settings_give_the_defaults(settings):
+    # Django tells of a setting that changes, and not of one that goes.
+    settings.Q_CLUSTER = {"name": "gone"}
     del settings.Q_CLUSTER
 
     assert conf.get_config().name == "default"
@@ -249,6 +251,39 @@ def test_unknown_cache_names_the_known():
 
     assert message.id == "djq.E007"
     assert "there are: default" in message.msg
+
+
+def caches_of(backend, **options):
+    return {"default": {"BACKEND": f"django.core.cache.backends.{backend}", **options}}
+
+
+@pytest.mark.parametrize("backend", ["locmem.LocMemCache", "dummy.DummyCache"])
+def test_results_in_a_cache_that_processes_do_not_share_are_an_error(settings, backend):
+    settings.CACHES = caches_of(backend)
+    settings.Q_CLUSTER = RIGHT | {"cached": 60}
+
+    (message,) = checks.check_result_cache()
+
+    assert message.id == "djq.E011"
+    assert backend.partition(".")[2] in message.msg
+
+
+@pytest.mark.parametrize("cluster", [RIGHT, RIGHT | {"cached": True, "sync": True}, {"orm": 5}])
+def test_cache_of_one_process_does_where_nothing_else_reads_it(settings, cluster):
+    settings.CACHES = caches_of("locmem.LocMemCache")
+    settings.Q_CLUSTER = cluster
+
+    assert checks.check_result_cache() == []
+
+
+@pytest.mark.parametrize("backend", ["filebased.FileBasedCache", "db.DatabaseCache"])
+@pytest.mark.parametrize(("options", "wanted"), [({}, ["djq.W007"]), ({"MAX_ENTRIES": 5_000}, [])])
+def test_cache_that_drops_results_early_is_a_warning(settings, tmp_path, backend, options, wanted):
+    location = str(tmp_path)
+    settings.CACHES = caches_of(backend, LOCATION=location, OPTIONS=options)
+    settings.Q_CLUSTER = RIGHT | {"cached": True}
+
+    assert ids(checks.check_result_cache()) == wanted
 
 
 @override_settings(Q_CLUSTER=RIGHT)

@@ -13,8 +13,9 @@ from django.db import connection, connections, transaction
 from djq.components.worker import Worker
 from djq.conf import make_signer
 from djq.core.call import dump_call, func_path
-from djq.core.codec import Codec, pack
+from djq.core.codec import Codec
 from djq.core.events import HookFailed, ServiceAway, TaskSaved
+from djq.core.frame import pack
 from djq.core.message import TaskMessage
 from djq.exceptions import StoreUnavailable
 from djq.inline import InlineRunner, savepoints

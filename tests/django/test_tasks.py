@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import doctest
 import subprocess
 import sys
 import uuid
 from datetime import UTC, datetime
-from io import StringIO
-from pathlib import Path
 
 import pytest
 from django.db import connection, connections, transaction
@@ -17,7 +14,7 @@ from djq.assembly import make_codec
 from djq.brokers import get_broker
 from djq.conf import get_config
 from djq.core.call import load_call
-from djq.core.codec import unpack
+from djq.core.frame import unpack
 from djq.core.names import name_of
 from djq.exceptions import BadPackage, ConfigError, TaskRefused
 from djq.models import OrmQ, Task
@@ -166,8 +163,7 @@ def test_without_a_broker_the_caller_hears_which_setting_is_missing(settings):
         ("math.floor", (1.5,), {"q_options": {"grup": "math"}}),
         ("math.floor", (1.5,), {"hook": lambda task: task}),
         ("math.floor", (1.5,), {"broker": "default"}),
-        ("math.floor", (1.5,), {"cached": True}),
-        ("math.floor", (1.5,), {"cached": 60}),
+        ("math.floor", (1.5,), {"cached": "yes"}),
     ],
 )
 @pytest.mark.parametrize("sync", [False, True])
@@ -344,13 +340,6 @@ def test_a_wait_goes_on_until_the_outcome_is_there():
     assert len(looks) == 3
 
 
-@pytest.mark.parametrize("function", [result, fetch])
-@pytest.mark.parametrize("cached", [True, 60])
-def test_a_cached_result_is_refused(function, cached):
-    with pytest.raises(TaskRefused, match=r"cached.*not there yet"):
-        function(ID, cached=cached)
-
-
 def test_queue_size_asks_the_broker_that_it_is_given(broker):
     assert queue_size(broker) == 0
 
@@ -358,24 +347,6 @@ def test_queue_size_asks_the_broker_that_it_is_given(broker):
 
     assert queue_size(broker) == 1
     assert queue_size() == 0
-
-
-def test_the_examples_of_the_documentation_are_true(settings):
-    settings.Q_CLUSTER = {"name": "tests", "orm": "default", "sync": True}
-    page = Path(__file__).parents[2] / "docs" / "tasks.md"
-
-    # The fence that ends an example would be taken for its output.
-    examples = doctest.DocTestParser().get_doctest(
-        page.read_text().replace("```", ""), {"__name__": "__main__"}, page.name, str(page), 0
-    )
-    report = StringIO()
-    runner = doctest.DocTestRunner(
-        optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE, verbose=False
-    )
-    runner.run(examples, out=report.write)
-
-    assert len(examples.examples) > 20
-    assert runner.failures == 0, report.getvalue()
 
 
 def test_the_functions_can_be_imported_before_django_is_set_up():

@@ -27,6 +27,9 @@ def text_files() -> list[Path]:
 
 def is_ours(relative: Path) -> bool:
     """Whether a path is neither a tool's nor a test run's."""
+    if relative.parts == (".git",):
+        # In a second working tree it is a file, which says where the first one is.
+        return False
     folders = relative.parts[:-1]
     return not any(
         part == "__pycache__" or part.endswith(".egg-info") or (part[0] == "." and part != ".ci")

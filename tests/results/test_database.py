@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from djq.exceptions import StoreRefused, StoreUnavailable
 from djq.models import Failure, Success, Task
 from djq.results.database import DatabaseStore
-from djq_testing.contract.store import NOON, finished, task_id
+from djq_testing.contract.samples import NOON, finished, messages, task_id
 
 LARGE = 5_000_000
 
@@ -32,12 +32,12 @@ def statements(alias, act):
 
 def test_batch_costs_one_insert(live_database):
     store = make_store(live_database)
-    batch = [finished(number, success=number % 2 == 0) for number in range(80)]
+    batch = [finished(number, success=number % 2 == 0) for number in range(70)]
 
     asked = statements(live_database, lambda: store.save(batch))
 
     assert asked == ["BEGIN", "INSERT", "COMMIT"]
-    assert Task.objects.using(live_database).count() == 80
+    assert Task.objects.using(live_database).count() == 70
 
 
 def test_large_outcomes_go_in_statements_of_their_own(live_database):
@@ -77,10 +77,9 @@ def test_batch_with_nothing_to_keep_costs_nothing(live_database):
 def test_look_for_what_stands_costs_one_query_for_hundreds(live_database):
     store = make_store(live_database)
     store.save([finished(number) for number in range(400)])
-    ids = [task_id(number) for number in range(450)]
 
-    assert statements(live_database, lambda: store.standing(ids)) == ["SELECT"]
-    assert statements(live_database, lambda: store.standing([])) == []
+    assert statements(live_database, lambda: store.kept(messages(*range(300)))) == ["SELECT"]
+    assert statements(live_database, lambda: store.kept([])) == []
 
 
 def test_look_for_a_task_costs_one_query(database):
@@ -234,7 +233,7 @@ def test_store_that_is_away_is_unavailable(away):
     with pytest.raises(StoreUnavailable):
         store.find(task_id(1))
     with pytest.raises(StoreUnavailable):
-        store.standing([task_id(1)])
+        store.kept(messages(1))
     with pytest.raises(StoreUnavailable), store.unit():
         pass
 
@@ -286,9 +285,9 @@ def test_times_without_zones_are_in_the_projects_own(database, settings):
 
     store.save([outcome])
 
-    (standing,) = store.standing([task_id(1)]).values()
-    assert standing.message.enqueued_at == datetime(2026, 7, 1, 12, tzinfo=UTC)
-    assert standing.outcome.stopped_at == NOON
+    (kept,) = store.kept(messages(1)).values()
+    assert kept.message.enqueued_at == datetime(2026, 7, 1, 12, tzinfo=UTC)
+    assert kept.outcome.stopped_at == NOON
     row = Task.objects.using(database).get()
     assert row.started == store.present(outcome).started == datetime(2026, 7, 1, 8)  # noqa: DTZ001
     assert row.stopped == datetime(2026, 1, 1, 7)  # noqa: DTZ001

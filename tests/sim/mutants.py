@@ -20,6 +20,7 @@ from djq.core.supervision import Child, Supervision
 from djq.exceptions import BadPackage, StoreUnavailable
 from djq.ports import Wait
 from djq_testing.sim import Parts
+from tests.sim.composition_mutants import COMPOSITION_MUTANTS
 from tests.sim.server_mutants import (
     CountsWhatWasNotBegun,
     ForgetsTheCount,
@@ -45,17 +46,6 @@ class AcknowledgesWhatItCouldNotSave(Monitor):
             return
 
 
-class ForgetsHooks(Monitor):
-    def _follow(self, batch: Batch) -> None:
-        """Nothing follows."""
-
-
-class SendsHooksAtEachTry(Monitor):
-    def _save(self, batch: Batch) -> None:
-        self._follow(batch)
-        super()._save(batch)
-
-
 class GivesUpWhenTheStoreIsAway(Monitor):
     def _keep(self, batch: Batch) -> bool:
         super()._keep(batch)
@@ -65,7 +55,7 @@ class GivesUpWhenTheStoreIsAway(Monitor):
 class DropsWhatIsHandedBack(Monitor):
     def _settle(self, batch: Batch) -> None:
         kept = [item for item in batch.items if not item.verdict.hands_back]
-        super()._settle(Batch(kept, batch.finished))
+        super()._settle(attrs.evolve(batch, items=kept))
 
 
 class AcknowledgesWhatIsLeftToTheBroker(Monitor):
@@ -76,7 +66,7 @@ class AcknowledgesWhatIsLeftToTheBroker(Monitor):
             else item
             for item in batch.items
         ]
-        super()._settle(Batch(items, batch.finished))
+        super()._settle(attrs.evolve(batch, items=items))
 
 
 class KeepsNewReceiptsToItself(Monitor):
@@ -142,6 +132,9 @@ class _Mute:
 
     def receive(self):
         return self._link.receive()
+
+    def take(self):
+        return self._link.take()
 
     @property
     def ended(self) -> bool:
@@ -359,10 +352,8 @@ MUTANTS: dict[str, Parts] = {
         AcknowledgesWhatItCouldNotSave,
         AcknowledgesWhatIsLeftToTheBroker,
         DropsWhatIsHandedBack,
-        ForgetsHooks,
         GivesUpWhenTheStoreIsAway,
         KeepsNewReceiptsToItself,
-        SendsHooksAtEachTry,
     ),
     **_parts("pusher", DropsABatchWithPoison, FetchesWithoutCredit, LeavesPoisonInTheQueue),
     **_parts("worker", OutlivesItsSentinel, TellsWhatItBeganTooLate),
@@ -392,4 +383,5 @@ MUTANTS: dict[str, Parts] = {
     **_parts("command", MourningCommand, SaysThatAllWentWell, TellsTheSentinelOnlyOnce),
     **_parts("broker", CountsWhatWasNotBegun, ForgetsTheCount, LosesWhatIsTaken),
     **_parts("store", KeepsTheLatest, LosesFailures),
+    **COMPOSITION_MUTANTS,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from djq.core.gathering import Gathered
 from djq.core.message import Finished
 from djq.ports import Received
 from djq_testing.memory import MemoryBroker, MemoryStore
@@ -29,10 +30,10 @@ class LosesWhatIsTaken(MemoryBroker):
 
 
 class KeepsTheLatest(MemoryStore):
-    def save(self, batch: Sequence[Finished]) -> None:
+    def save(self, batch: Sequence[Finished]) -> list[Gathered]:
         for finished in batch:
             self._tasks.pop(finished.message.id, None)
-        super().save(batch)
+        return super().save(batch)
 
 
 class LosesFailures(MemoryStore):

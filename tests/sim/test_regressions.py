@@ -11,9 +11,9 @@ import pickle
 import pytest
 
 from djq.components.monitor import Monitor
-from djq.core.call import dump_call
-from djq.core.codec import delivery_of, pack, unpack
+from djq.core.call import dump_call, load_call
 from djq.core.composition import derived_id
+from djq.core.frame import delivery_of, pack, unpack
 from djq.core.message import Finished, Outcome, TaskMessage
 from djq.core.protocol import Keep, Renew, Settled, Verdict
 from djq.core.settlement import failure
@@ -28,6 +28,8 @@ FIXED = {
     1030: "a pusher that its command ended after the stop was taken for one that the stop ended",
     2193: "the queue was taken for empty while its last packages were on their way to the sentinel",
     20967: "a stop waited for ever: retired workers for successors that had left",
+    10048: "a worker whose end was ordered ended itself with its next task, which was not counted",
+    11152: "monitors died at their start for so long that leases ran out, and nothing had struck",
     24090: "what stop_timeout ends was ended a guard cycle late",
 }
 
@@ -89,9 +91,103 @@ def test_hook_is_called_with_the_outcome_that_is_kept():
 
     monitor_of(Letters(Keep((settled,))), broker, store, clock).step()
 
+    assert [message.id for message in sent_by(broker)] == [derived_id(id, "hook:success")]
+
+
+def chain_of(*links, **options):
+    """The message of a chain's first link, given what each has of its own; and the ids of all."""
+    ids, message, rest = SeededIds(), None, b""
+    names = [ids.task_id() for _ in links]
+    for place, own in reversed(list(enumerate(links))):
+        message = TaskMessage(
+            id=names[place],
+            name="a",
+            func=WORK,
+            enqueued_at=START,
+            place=place,
+            total=len(links),
+            rest=rest,
+            **{"body": dump_call(work, (place,), {}), **options, **own},
+        )
+        rest = pack(message)
+    return message, names
+
+
+def sent_by(broker):
     codec = make_codec()
-    followers = [unpack(codec.open(str(package))).id for _, package in broker.dequeue(10)]
-    assert followers == [derived_id(id, "hook:success")]
+    return [unpack(codec.open(str(package))) for _, package in broker.dequeue(10)]
+
+
+def test_link_that_failed_is_kept_when_one_behind_it_cannot_be():
+    clock, store = ManualClock(), MemoryStore()
+    broker = MemoryBroker(clock=clock)
+    first, ids = chain_of({}, {"group": "g" * 101, "hook": FOLLOW}, {"group": "g", "hook": FOLLOW})
+    settled = Settled(1, delivery_of(pack(first), "1:1", 1), Verdict.SAVE, failure("E: no", START))
+    link = Letters(Keep((settled,)))
+
+    monitor_of(link, broker, store, clock).step()
+
+    kept = [store.find(id) for id in ids]
+    lines = [task.result.partition(":")[0] for task in kept]
+    assert (lines, [task.group for task in kept]) == (
+        ["E", "ChainStopped", "ChainStopped"],
+        [None, None, "g"],
+    )
+    assert [message.id for message in sent_by(broker)] == [derived_id(ids[2], "hook:failure")]
+
+
+def test_link_that_can_neither_be_sent_nor_kept_as_it_is_stops_the_chain():
+    clock, store = ManualClock(), MemoryStore()
+    broker = MemoryBroker(clock=clock)
+    first, ids = chain_of({}, {"body": b"x" * 1_000_001, "group": "g" * 101}, {})
+    outcome = Outcome(True, pickle.dumps(2), "", START, 0.1)
+    settled = Settled(1, delivery_of(pack(first), "1:1", 1), Verdict.SAVE, outcome)
+
+    monitor_of(Letters(Keep((settled,))), broker, store, clock).step()
+
+    kept = [str(store.find(id).result).partition(":")[0] for id in ids]
+    assert kept == ["2", "TaskRefused", "ChainStopped"]
+    assert sent_by(broker) == []
+
+
+def settled_twice(message, *outcomes):
+    """Two deliveries of one task, in one batch."""
+    frame = pack(message)
+    return tuple(
+        Settled(ticket, delivery_of(frame, f"{ticket}:1", 1), Verdict.SAVE, outcome)
+        for ticket, outcome in enumerate(outcomes, 1)
+    )
+
+
+SUCCESS = Outcome(True, pickle.dumps(2), "", START, 0.1)
+FAILURE = failure("E: no", START)
+
+
+def test_success_stands_before_a_failure_of_its_batch_and_one_that_was_kept():
+    """The link had been stopped; then it was sent after all, delivered twice, and failed once."""
+    clock, store = ManualClock(), MemoryStore()
+    broker = MemoryBroker(clock=clock)
+    first, ids = chain_of({}, {})
+    store.save([Finished(first, failure("ChainStopped: not run", START), 0)])
+    settled = settled_twice(first, FAILURE, SUCCESS)
+
+    monitor_of(Letters(Keep(settled)), broker, store, clock).step()
+
+    assert store.find(ids[1]) is None
+    assert [message.id for message in sent_by(broker)] == [ids[1]]
+
+
+@pytest.mark.parametrize("outcomes", [(FAILURE, SUCCESS), (SUCCESS, FAILURE)])
+def test_what_is_kept_is_handed_on_when_a_link_both_failed_and_succeeded(outcomes):
+    clock, store = ManualClock(), MemoryStore()
+    broker = MemoryBroker(clock=clock)
+    first, _ = chain_of({}, {}, goes_on=True, hands_on=True)
+    settled = settled_twice(first, *outcomes)
+
+    monitor_of(Letters(Keep(settled)), broker, store, clock).step()
+
+    (second,) = sent_by(broker)
+    assert load_call(second.body)[1] == (2, 1)
 
 
 class RenamingBroker(Broker):

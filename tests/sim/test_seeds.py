@@ -70,6 +70,13 @@ def test_every_task_misbehaves_in_some_seed(some):
     assert {name for name in attrs.asdict(CALM) if name.startswith(OF_TASKS)} <= rates
 
 
+@pytest.mark.parametrize("what", ["chain", "iter", ", which goes on", ", which hands on"])
+def test_tasks_belong_together_in_some_calm_seed(some, what):
+    calm = [one for run in some if not run.hits for one in run.together]
+
+    assert [one for one in calm if what in one]
+
+
 def test_about_a_quarter_of_the_seeds_is_calm(some):
     assert 20 <= sum(not run.hits for run in some) <= 75
 

@@ -1,0 +1,180 @@
+"""Sends what follows from a batch of outcomes: hooks, and the next links of chains.
+
+It is asked twice: before the batch is saved, since a chain that stops has outcomes of its own to be
+saved with it, and after that, to send. What can never be sent, because it is too large for the broker,
+stops nobody: a hook is told of and left out, and a link is a failure like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+
+import attrs
+
+from djq.components.sealing import send_all
+from djq.core.codec import Codec
+from djq.core.composition import hook_of, next_link, sends_next, stopped_links
+from djq.core.events import HookFailed, TaskUnsaved
+from djq.core.frame import pack, unpack
+from djq.core.gathering import Gathered
+from djq.core.message import Finished, TaskMessage
+from djq.core.protocol import Settled
+from djq.core.settlement import bare, failure
+from djq.exceptions import StoreRefused
+from djq.ports import Broker, Clock, ResultStore
+
+
+@attrs.define
+class Batch:
+    """Outcomes on their way through the stages."""
+
+    items: list[Settled]
+    finished: list[Finished]
+    final: list[Finished]
+    """Those whose task the broker does not present again: chains and iters go by these alone."""
+    stage: int = 0
+    """How many stages are done: save, follow, settle with the broker."""
+    before: Mapping[str, Finished] | None = None
+    """What had been kept of the chains' links. None: nobody has looked yet."""
+    stopped: list[Finished] = attrs.Factory(list)
+    """Failures of links that will never run."""
+    gathered: Sequence[Gathered] = ()
+    """Iters that have become complete."""
+    unsaved: dict[str, TaskUnsaved] = attrs.Factory(dict)
+    """Those links that the store could not keep as they were, by their ids."""
+    unfollowed: list[HookFailed] = attrs.Factory(list)
+    """Hooks that can never be sent."""
+    returned: list[Settled] = attrs.Factory(list)
+    """What could not be handed back: failures that are to be kept after this batch."""
+
+
+class Followers:
+    """What follows from the outcomes of a monitor."""
+
+    def __init__(
+        self, *, broker: Broker, store: ResultStore, codec: Codec, clock: Clock, one_unit: bool
+    ) -> None:
+        """`one_unit` says that a batch is saved and what follows is sent in one transaction."""
+        self._broker = broker
+        self._store = store
+        self._codec = codec
+        self._clock = clock
+        self._one_unit = one_unit
+
+    def look_ahead(self, batch: Batch) -> None:
+        """Find what its chains come to, before the batch is saved."""
+        if batch.before is None or self._one_unit:
+            # Once, or at a second try it would find what the first one had saved.
+            batch.before = self._kept_of_links(batch.final)
+        standing = _standing(batch.final, batch.before)
+        batch.stopped = [link for one in standing for link in stopped_links(one)]
+
+    def save_apart(self, failures: Sequence[Finished], batch: Batch) -> list[Finished]:
+        """Save each link's failure by itself, since the store refuses one of them; gives what it keeps."""
+        return [self._save_alone(one, batch) for one in failures]
+
+    def send(self, batch: Batch) -> None:
+        """Send the hooks and the next links of a batch that is saved."""
+        failures = [
+            one.message
+            for one in batch.finished
+            if not one.outcome.success and one.message.hook is not None
+        ]
+        kept = self._store.kept(failures) if failures else {}
+        batch.unfollowed = []
+        # A monitor may have died between a success and its hook. Whatever then becomes of the task
+        # when it is delivered again, its record is the success, and its hook is still to be called.
+        outcomes = [*_by_successes(batch.finished, kept), *batch.stopped]
+        final = batch.final
+        while outcomes:
+            links = self._links_of(final, batch.before or {})
+            outcomes = final = self._send(_hooks_of(outcomes), links, batch)
+
+    def _links_of(
+        self, final: Sequence[Finished], before: Mapping[str, Finished]
+    ) -> dict[str, TaskMessage]:
+        links = {}
+        for one in _standing(final, before):
+            link = next_link(one)
+            if link is not None and sends_next(one, link, before, one_unit=self._one_unit):
+                links[link.id] = link
+        return links
+
+    def _kept_of_links(self, final: Sequence[Finished]) -> Mapping[str, Finished]:
+        """What is kept of the links that have another behind them, and of those others."""
+        links = [one.message for one in final if one.message.rest]
+        both = [each for link in links for each in (link, unpack(link.rest))]
+        return self._store.kept(both) if both else {}
+
+    def _send(
+        self,
+        hooks: Mapping[str, tuple[TaskMessage, TaskMessage]],
+        links: Mapping[str, TaskMessage],
+        batch: Batch,
+    ) -> list[Finished]:
+        """Send what follows; gives the failures, saved, of the links that can never be sent."""
+        messages = [*(hook for _, hook in hooks.values()), *links.values()]
+        refused = send_all(self._broker, self._codec, [pack(message) for message in messages])
+        batch.unfollowed += [
+            HookFailed(task.id, task.name, hook.func, refused[place], "")
+            for place, (task, hook) in enumerate(hooks.values())
+            if place in refused
+        ]
+        failed = []
+        for place, link in enumerate(links.values(), len(hooks)):
+            if place in refused:
+                line = f"TaskRefused: it could not be sent: {refused[place]}"
+                failed.append(Finished(link, failure(line, self._clock.now()), attempt=0))
+        failed += [link for one in failed for link in stopped_links(one)]
+        if failed:
+            try:
+                self._store.save(failed)
+            except StoreRefused:
+                return self.save_apart(failed, batch)
+        return failed
+
+    def _save_alone(self, failed: Finished, batch: Batch) -> Finished:
+        try:
+            self._store.save([failed])
+        except StoreRefused as error:
+            message = failed.message
+            batch.unsaved[message.id] = TaskUnsaved(message.id, message.name, str(error))
+            failed = attrs.evolve(failed, message=bare(message))
+            # One that is refused even so has only the log.
+            with suppress(StoreRefused):
+                self._store.save([failed])
+        return failed
+
+
+def _standing(final: Sequence[Finished], before: Mapping[str, Finished]) -> list[Finished]:
+    """The outcomes that stand when one task may be among them twice: its first success, if it has one.
+
+    That may have been kept `before`; a failure that was kept gives way to one among these.
+    """
+    successes = {one.message.id: one for one in reversed(final) if one.outcome.success}
+    kept = {id: one for id, one in before.items() if one.outcome.success}
+    return _by_successes(final, {**successes, **kept})
+
+
+def _by_successes(outcomes: Iterable[Finished], kept: Mapping[str, Finished]) -> list[Finished]:
+    """The outcomes that stand: any other gives way to the success that the store keeps."""
+    standing = []
+    for one in outcomes:
+        first = kept.get(one.message.id)
+        if first is not None and first.outcome.success:
+            standing.append(attrs.evolve(one, outcome=first.outcome, attempt=first.attempt))
+        else:
+            standing.append(one)
+    return standing
+
+
+def _hooks_of(outcomes: Iterable[Finished]) -> dict[str, tuple[TaskMessage, TaskMessage]]:
+    """The hooks to call, each with its task, by the hook's id."""
+    hooks: dict[str, tuple[TaskMessage, TaskMessage]] = {}
+    for one in outcomes:
+        hook = hook_of(one)
+        # Of one task twice in a batch, the first success and the last failure count.
+        if hook is not None and (hook.id not in hooks or not one.outcome.success):
+            hooks[hook.id] = (one.message, hook)
+    return hooks

@@ -1,0 +1,322 @@
+"""The result store in a Django cache that processes share: one entry a task, and a list for each group.
+
+What is kept of a task is its frame, unopened, and its outcome. A name has an entry that leads to the
+newest task of that name. Labels and names are hashed, since a cache's keys may be short and plain.
+
+A group is a list of (id, success, until when it is kept): counting it opens no task, and an entry
+that the cache has thrown out is passed over. The elements of an iter are a list as well, which holds
+their outcomes. Whoever lengthens it reads what has come since; of those who keep the last elements at
+the same moment, at least one sees all, and all who do come to the same outcome.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import attrs
+from django.core.cache.backends.base import BaseCache
+from django.core.cache.backends.db import BaseDatabaseCache
+
+from djq.core.call import load_value
+from djq.core.gathering import Element, Gathered, gather, lost_element, refused_iter
+from djq.core.message import Finished, TaskMessage
+from djq.core.settlement import winners
+from djq.exceptions import DjqError, StoreRefused, StoreUnavailable
+from djq.ports import Clock
+from djq.results.cache_entries import (
+    Members,
+    call_order,
+    chunks_of,
+    entry_of,
+    finished_of,
+    group_key,
+    is_success,
+    iter_key,
+    name_key,
+    over_key,
+    seconds_of,
+    task_key,
+)
+from djq.results.cache_log import KEPT_SECONDS, CacheLogs, Chunk, refusal, refusing
+from djq.results.texts import plain, refuse_unfit
+
+if TYPE_CHECKING:
+    from djq.models import Task
+
+ENTRIES_MAX = 500
+"""Most entries in one round trip."""
+ITERS_MAX = 1_000
+"""Iters whose progress is remembered; of others the list is read from its beginning."""
+
+
+@attrs.define
+class Progress:
+    """How far the list of an iter has been read, and which places were in it."""
+
+    position: int = 0
+    places: set[int] = attrs.Factory(set)
+
+
+class CacheStore:
+    """Outcomes in one Django cache."""
+
+    alias: str | None = None
+
+    def __init__(
+        self, cache: BaseCache, *, clock: Clock, unsaved: Callable[[Finished], Task]
+    ) -> None:
+        """Make a store; nothing is asked of the cache yet.
+
+        Args:
+            cache: One that all processes share; in a single process a local one will do.
+            clock: Tells when what is kept for a while has gone.
+            unsaved: Makes the task object of an outcome, which `save()` puts into the database.
+        """
+        self._cache = cache
+        self._clock = clock
+        self._unsaved = unsaved
+        self._logs = CacheLogs(cache)
+        self._progress: OrderedDict[str, Progress] = OrderedDict()
+
+    def save(self, batch: Sequence[Finished]) -> Sequence[Gathered]:
+        """Keep outcomes and elements. What a failure leaves behind does no harm at the next try."""
+        whole = [finished for finished in batch if finished.message.iter is None]
+        elements = [finished for finished in batch if finished.message.iter is not None]
+        with self._guard():
+            self._put(whole)
+            return self._gather(elements) if elements else ()
+
+    def unit(self) -> AbstractContextManager[None]:
+        """Nothing to undo: what is saved here stays saved."""
+        return nullcontext()
+
+    def kept(self, tasks: Iterable[TaskMessage]) -> dict[str, Finished]:
+        """What is kept of these tasks."""
+        with self._guard():
+            return self._load(message.id for message in tasks)
+
+    def present(self, finished: Finished) -> Task:
+        """The task object that a hook is called with: an unsaved one."""
+        return self._unsaved(finished)
+
+    def find(self, task_id_or_name: str | UUID) -> Task | None:
+        """The task with this id, otherwise the newest with this name."""
+        wanted = task_id_or_name.hex if isinstance(task_id_or_name, UUID) else task_id_or_name
+        with self._guard():
+            finished = self._find(wanted)
+        return None if finished is None else self._unsaved(finished)
+
+    def delete(self, task_id_or_name: str | UUID) -> bool:
+        """Delete a task, from its group too; says whether it was there."""
+        wanted = task_id_or_name.hex if isinstance(task_id_or_name, UUID) else task_id_or_name
+        with self._guard():
+            finished = self._find(wanted)
+            if finished is None:
+                return False
+            message = finished.message
+            self._cache.delete_many([task_key(message.id)])
+            if message.group is not None:
+                gone: Chunk = ((message.id, None, None),)
+                self._logs.append({group_key(message.group): [gone]}, None)
+            return True
+
+    def group_tasks(self, label: str, *, failures: bool = True) -> list[Task]:
+        """The tasks of a group, in the order in which they were asked for."""
+        return [self._unsaved(one) for one in self._group(label, failures=failures)]
+
+    def group_results(self, label: str, *, failures: bool = False) -> list[Any]:
+        """Their results alone, in the same order; of a failure the line that says why."""
+        return [load_value(one.outcome.value) for one in self._group(label, failures=failures)]
+
+    def group_count(self, label: str, *, failures: bool = False) -> int:
+        """How many outcomes there are in a group; with `failures` how many failures."""
+        return self.group_counter(label, failures=failures)()
+
+    def group_counter(self, label: str, *, failures: bool = False) -> Callable[[], int]:
+        """A function that counts a group; each time it reads only what is new in the list."""
+        members = Members(self._logs, label)
+
+        def count() -> int:
+            with self._guard():
+                alive = members.alive(self._clock.now())
+            return sum(not success for success in alive.values()) if failures else len(alive)
+
+        return count
+
+    def group_delete(self, label: str, *, rows: bool = False) -> int:
+        """Take the label off the tasks of a group, or delete them; gives how many there were."""
+        members = Members(self._logs, label)
+        with self._guard():
+            ids = list(members.alive(self._clock.now()))
+            if rows:
+                self._cache.delete_many([task_key(id) for id in ids])
+            else:
+                self._unlabel(ids, members)
+            self._logs.delete(group_key(label), members.end)
+            return len(ids)
+
+    # Entries.
+
+    def _put(self, outcomes: Sequence[Finished]) -> None:
+        """Write entries, then names and lists: what is listed can be found."""
+        wanted = winners(outcomes)
+        if not wanted:
+            return
+        for one in wanted:
+            refuse_unfit(one.message)
+        names = {one.message.id: name_key(one.message.name) for one in wanted}
+        keys = [task_key(one.message.id) for one in wanted]
+        present = self._get_many([*keys, *names.values()])
+        new = [one for one in wanted if not is_success(present.get(task_key(one.message.id)))]
+        entries: dict[int | None, dict[str, Any]] = defaultdict(dict)
+        lists: dict[int | None, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
+        for one in sorted(new, key=lambda one: (one.outcome.stopped_at, one.message.id)):
+            seconds, name = seconds_of(one.message), names[one.message.id]
+            entries[seconds][task_key(one.message.id)] = entry_of(one)
+            at = (one.outcome.stopped_at, one.message.id)
+            if name not in present or present[name] <= at:
+                present[name] = entries[seconds][name] = at
+        for one in wanted:
+            if one.message.group is not None:
+                seconds = seconds_of(one.message)
+                until = None if seconds is None else self._clock.now().timestamp() + seconds
+                record = (one.message.id, one.outcome.success, until)
+                lists[seconds][group_key(one.message.group)].append(record)
+        for seconds, some in entries.items():
+            self._set_many(some, seconds)
+        for seconds, groups in lists.items():
+            self._logs.append({key: [tuple(group)] for key, group in groups.items()}, seconds)
+
+    def _get_many(self, keys: Sequence[str]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for start in range(0, len(keys), ENTRIES_MAX):
+            found.update(self._cache.get_many(keys[start : start + ENTRIES_MAX]))
+        return found
+
+    def _set_many(self, entries: Mapping[str, Any], seconds: int | None) -> None:
+        if isinstance(self._cache, BaseDatabaseCache):
+            # Its `set` keeps errors to itself; its `add` tells them.
+            refused = [
+                key for key, value in entries.items() if not self._replace(key, value, seconds)
+            ]
+        else:
+            with refusing(self._cache, entries.values()):
+                refused = list(self._cache.set_many(dict(entries), seconds) or ())
+        for key in refused:
+            raise refusal(entries[key])
+
+    def _replace(self, key: str, value: object, seconds: int | None) -> bool:
+        if self._cache.add(key, value, seconds):
+            return True
+        self._cache.delete(key)
+        return self._cache.add(key, value, seconds)
+
+    def _load(self, ids: Iterable[str]) -> dict[str, Finished]:
+        found = self._get_many([task_key(id) for id in ids])
+        outcomes = [finished_of(entry) for entry in found.values()]
+        return {one.message.id: one for one in outcomes}
+
+    def _find(self, wanted: str) -> Finished | None:
+        if plain(wanted) != wanted:
+            return None
+        keys = [task_key(wanted.lower()), name_key(wanted)]
+        found = self._cache.get_many(keys)
+        if keys[0] in found:
+            return finished_of(found[keys[0]])
+        if keys[1] not in found:
+            return None
+        entry = self._cache.get(task_key(found[keys[1]][1]))
+        return None if entry is None else finished_of(entry)
+
+    # Groups.
+
+    def _group(self, label: str, *, failures: bool) -> list[Finished]:
+        members = Members(self._logs, label)
+        with self._guard():
+            ids = members.alive(self._clock.now())
+            outcomes = self._load(ids).values()
+        wanted = [one for one in outcomes if failures or one.outcome.success]
+        return sorted(wanted, key=call_order)
+
+    def _unlabel(self, ids: Sequence[str], members: Members) -> None:
+        now = self._clock.now().timestamp()
+        for one in self._load(ids).values():
+            until = members.until[one.message.id]
+            seconds = None if until is None else max(1, math.ceil(until - now))
+            unlabelled = attrs.evolve(one, message=attrs.evolve(one.message, group=None))
+            self._set_many({task_key(one.message.id): entry_of(unlabelled)}, seconds)
+
+    # Iters.
+
+    def _gather(self, batch: Sequence[Finished]) -> list[Gathered]:
+        iters: dict[str, list[Finished]] = defaultdict(list)
+        for finished in batch:
+            assert finished.message.iter is not None, "it is an element's"
+            iters[finished.message.iter].append(finished)
+        over = self._cache.get_many([over_key(id) for id in iters])
+        for id in iters:
+            if over_key(id) in over:
+                # A monitor may have died before it had deleted these.
+                self._logs.delete(iter_key(id), self._logs.read(iter_key(id)).end)
+        open_iters = {id: iters[id] for id in sorted(iters) if over_key(id) not in over}
+        chunks = {iter_key(id): list(chunks_of(some)) for id, some in open_iters.items()}
+        self._logs.append(chunks, KEPT_SECONDS)
+        complete = [self._complete(id, some[0].message) for id, some in open_iters.items()]
+        return [gathered for gathered in complete if gathered is not None]
+
+    def _complete(self, id: str, message: TaskMessage) -> Gathered | None:
+        """Keep the outcome of an iter if all its elements are there; or if some are there no more."""
+        progress = self._progress.setdefault(id, Progress())
+        self._progress.move_to_end(id)
+        if len(self._progress) > ITERS_MAX:
+            self._progress.popitem(last=False)
+        new = self._logs.read(iter_key(id), progress.position)
+        progress.position = new.position
+        progress.places.update(place for chunk in new.chunks for place, *_ in chunk)
+        if len(progress.places) != message.total and not new.is_torn:
+            return None
+        if self._cache.get(over_key(id)) is not None:
+            # Another monitor was quicker, and what is missing was deleted by it.
+            return None
+        everything = self._logs.read(iter_key(id))
+        gathered = self._put_iter(message, everything.chunks)
+        self._cache.set(over_key(id), True, KEPT_SECONDS)
+        self._logs.delete(iter_key(id), max(everything.end, new.position))
+        del self._progress[id]
+        return gathered
+
+    def _put_iter(self, message: TaskMessage, chunks: Sequence[Chunk]) -> Gathered:
+        elements: dict[int, Element] = {}
+        for chunk in chunks:
+            for values in chunk:
+                elements.setdefault(values[0], Element(*values))
+        assert message.total is not None, "an element knows how many there are"
+        now = self._clock.now()
+        whole = [
+            elements[place] if place in elements else lost_element(place, now)
+            for place in range(message.total)
+        ]
+        gathered = gather(message, whole)
+        try:
+            self._put([gathered.finished])
+        except StoreRefused as error:
+            gathered = refused_iter(gathered, error)
+            self._put([gathered.finished])
+        return gathered
+
+    @contextmanager
+    def _guard(self) -> Iterator[None]:
+        try:
+            yield
+        except DjqError:
+            raise
+        except Exception as error:  # each kind of cache raises errors of its own
+            raise StoreUnavailable(
+                f"the cache ({type(self._cache).__name__}) did not serve the results: "
+                f"{type(error).__name__}: {error}".rstrip()
+            ) from error

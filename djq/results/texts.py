@@ -1,0 +1,39 @@
+"""Texts as databases keep them."""
+
+from __future__ import annotations
+
+from djq.core.message import TaskMessage
+from djq.exceptions import StoreRefused
+
+LIMITS = {"group": 100, "hook": 256}
+"""What means something by each of its characters is refused when it is too long, not cut."""
+
+
+def plain(text: str) -> str:
+    """Spell out what no database keeps in a text: zero bytes and halves of characters."""
+    return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def checked_label(label: object) -> str:
+    """Give the label of a group.
+
+    Raises:
+        TypeError: It is no text.
+    """
+    if not isinstance(label, str):
+        raise TypeError(f"the label of a group is {label!r:.100}; it must be a text")
+    return label
+
+
+def refuse_unfit(message: TaskMessage) -> None:
+    """Refuse labels and paths that can never be kept.
+
+    Raises:
+        StoreRefused: One is too long, or has characters that no database keeps.
+    """
+    for name, text in (("group", message.group), ("hook", message.hook)):
+        if text is not None and (len(text) > LIMITS[name] or plain(text) != text):
+            raise StoreRefused(
+                f"the {name} {text!r:.300} of task {message.id} cannot be kept; it may have at most "
+                f"{LIMITS[name]} characters, and neither zero bytes nor halves of characters"
+            )
