@@ -12,6 +12,7 @@ from django.core.cache import caches
 from django.core.cache.backends.base import BaseCache
 from django.core.cache.backends.dummy import DummyCache
 from django.core.cache.backends.locmem import LocMemCache
+from django.core.cache.backends.redis import RedisCache
 
 from djq.brokers.orm import OrmBroker, ServerClock
 from djq.components.scheduler import Queue
@@ -88,13 +89,22 @@ def make_store(config: Config) -> RoutedStore:
 
 def make_database_store(config: Config) -> DatabaseStore:
     """The store in the database that Django routes `Task` to."""
-    return DatabaseStore(alias=result_alias(), save_limit=config.save_limit)
+    return DatabaseStore(
+        alias=result_alias(),
+        save_limit=config.save_limit,
+        results_bytes_max=config.max_payload,
+    )
 
 
 def make_cache_store(config: Config, database: DatabaseStore) -> CacheStore:
     """The store in the cache of the settings."""
     cache = caches[config.cache]
-    return CacheStore(cache, clock=SystemClock(), unsaved=database.unsaved)
+    return CacheStore(
+        cache,
+        clock=SystemClock(),
+        unsaved=database.unsaved,
+        results_bytes_max=config.max_payload,
+    )
 
 
 Shelf = DatabaseStore | CacheStore
@@ -134,6 +144,12 @@ def refuse_unshared_cache(config: Config) -> None:
 def unshared_cache(alias: str) -> str | None:
     """Why results in this cache would not be found by other processes. None: they are."""
     cache = caches[alias]
+    servers = getattr(cache, "_servers", ())
+    if isinstance(cache, RedisCache) and len(servers) > 1:
+        return (
+            f"CACHES[{alias!r}] reads from replicas of its Redis, which may be behind; choose one with a "
+            "single server, or leave `cached` out"
+        )
     if not is_unshared(cache):
         return None
     return (

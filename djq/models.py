@@ -29,7 +29,10 @@ class ExactCharField(models.CharField):  # type: ignore[type-arg]  # no generic 
 
     def db_type(self, connection: BaseDatabaseWrapper) -> str | None:
         if connection.vendor == "mysql":
-            return f"varchar({self.max_length}) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+            # Without padding: to the plain one `a` and `a ` are the same.
+            mariadb = connection.mysql_is_mariadb  # type: ignore[attr-defined]  # MySQL's alone has it
+            collation = "utf8mb4_nopad_bin" if mariadb else "utf8mb4_0900_bin"
+            return f"varchar({self.max_length}) CHARACTER SET utf8mb4 COLLATE {collation}"
         if connection.vendor == "postgresql":
             # The same type as varchar, under the name that Django adds no LIKE index to.
             return f"character varying({self.max_length})"

@@ -18,6 +18,8 @@ from djq.core.settlement import failure
 
 CALL_BYTES_MAX = 1_000_000
 """Up to this size in all the arguments of the elements are kept with the result."""
+RESULTS_BYTES_MAX = 64 * 1024 * 1024
+"""Up to this size in all the results of the elements are put together, unless a store is told otherwise."""
 TRACEBACKS_MAX = 10
 """Failed elements whose tracebacks are kept, the first ones."""
 
@@ -85,6 +87,16 @@ def lost_element(place: int, now: datetime) -> Element:
     line = "ResultLost: the cache threw this result out before all elements were there"
     lost = failure(line, now)
     return Element(place, lost.success, lost.value, b"", lost.traceback, now)
+
+
+def oversized_iter(message: TaskMessage, size: int, limit: int, now: datetime) -> Gathered:
+    """The failure that is kept of an iter whose results are too large to be put together at all."""
+    line = (
+        f"ResultTooLarge: the results of all {message.total} elements have {size:,} bytes together, "
+        f"more than the {limit:,} that max_payload in Q_CLUSTER allows; return references to the data "
+        "instead (primary keys, file names)"
+    )
+    return Gathered(Finished(iter_message(message, b""), failure(line, now), attempt=1), line)
 
 
 def refused_iter(gathered: Gathered, reason: Exception) -> Gathered:

@@ -4,45 +4,42 @@ What is kept of a task is its frame, unopened, and its outcome. A name has an en
 newest task of that name. Labels and names are hashed, since a cache's keys may be short and plain.
 
 A group is a list of (id, success, until when it is kept): counting it opens no task, and an entry
-that the cache has thrown out is passed over. The elements of an iter are a list as well, which holds
-their outcomes. Whoever lengthens it reads what has come since; of those who keep the last elements at
-the same moment, at least one sees all, and all who do come to the same outcome.
+that the cache has thrown out is passed over.
 """
 
 from __future__ import annotations
 
 import math
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import attrs
 from django.core.cache.backends.base import BaseCache
 from django.core.cache.backends.db import BaseDatabaseCache
+from django.db import Error, connections, router
 
 from djq.core.call import load_value
-from djq.core.gathering import Element, Gathered, gather, lost_element, refused_iter
+from djq.core.gathering import RESULTS_BYTES_MAX, Gathered
 from djq.core.message import Finished, TaskMessage
 from djq.core.settlement import winners
-from djq.exceptions import DjqError, StoreRefused, StoreUnavailable
+from djq.exceptions import DjqError, StoreUnavailable
 from djq.ports import Clock
 from djq.results.cache_entries import (
     Members,
     call_order,
-    chunks_of,
     entry_of,
     finished_of,
     group_key,
     is_success,
-    iter_key,
     name_key,
-    over_key,
     seconds_of,
     task_key,
 )
-from djq.results.cache_log import KEPT_SECONDS, CacheLogs, Chunk, refusal, refusing
+from djq.results.cache_iters import CacheIters
+from djq.results.cache_log import CacheLogs, Chunk, insist, refusal
 from djq.results.texts import plain, refuse_unfit
 
 if TYPE_CHECKING:
@@ -50,16 +47,6 @@ if TYPE_CHECKING:
 
 ENTRIES_MAX = 500
 """Most entries in one round trip."""
-ITERS_MAX = 1_000
-"""Iters whose progress is remembered; of others the list is read from its beginning."""
-
-
-@attrs.define
-class Progress:
-    """How far the list of an iter has been read, and which places were in it."""
-
-    position: int = 0
-    places: set[int] = attrs.Factory(set)
 
 
 class CacheStore:
@@ -68,7 +55,12 @@ class CacheStore:
     alias: str | None = None
 
     def __init__(
-        self, cache: BaseCache, *, clock: Clock, unsaved: Callable[[Finished], Task]
+        self,
+        cache: BaseCache,
+        *,
+        clock: Clock,
+        unsaved: Callable[[Finished], Task],
+        results_bytes_max: int = RESULTS_BYTES_MAX,
     ) -> None:
         """Make a store; nothing is asked of the cache yet.
 
@@ -76,12 +68,19 @@ class CacheStore:
             cache: One that all processes share; in a single process a local one will do.
             clock: Tells when what is kept for a while has gone.
             unsaved: Makes the task object of an outcome, which `save()` puts into the database.
+            results_bytes_max: Most bytes of all the results of an iter.
         """
         self._cache = cache
         self._clock = clock
         self._unsaved = unsaved
         self._logs = CacheLogs(cache)
-        self._progress: OrderedDict[str, Progress] = OrderedDict()
+        self._iters = CacheIters(
+            cache,
+            logs=self._logs,
+            clock=clock,
+            put=self._put,
+            results_bytes_max=results_bytes_max,
+        )
 
     def save(self, batch: Sequence[Finished]) -> Sequence[Gathered]:
         """Keep outcomes and elements. What a failure leaves behind does no harm at the next try."""
@@ -89,11 +88,15 @@ class CacheStore:
         elements = [finished for finished in batch if finished.message.iter is not None]
         with self._guard():
             self._put(whole)
-            return self._gather(elements) if elements else ()
+            return self._iters.gather(elements) if elements else ()
 
     def unit(self) -> AbstractContextManager[None]:
         """Nothing to undo: what is saved here stays saved."""
         return nullcontext()
+
+    def forget_progress(self) -> None:
+        """Read the lists of iters from their beginning again: what was seen may have been undone."""
+        self._iters.forget_progress()
 
     def kept(self, tasks: Iterable[TaskMessage]) -> dict[str, Finished]:
         """What is kept of these tasks."""
@@ -122,7 +125,7 @@ class CacheStore:
             self._cache.delete_many([task_key(message.id)])
             if message.group is not None:
                 gone: Chunk = ((message.id, None, None),)
-                self._logs.append({group_key(message.group): [gone]}, None)
+                self._logs.append({group_key(message.group): [gone]}, None, shrinks=True)
             return True
 
     def group_tasks(self, label: str, *, failures: bool = True) -> list[Task]:
@@ -177,7 +180,10 @@ class CacheStore:
         lists: dict[int | None, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
         for one in sorted(new, key=lambda one: (one.outcome.stopped_at, one.message.id)):
             seconds, name = seconds_of(one.message), names[one.message.id]
-            entries[seconds][task_key(one.message.id)] = entry_of(one)
+            if one.outcome.success or task_key(one.message.id) in present:
+                entries[seconds][task_key(one.message.id)] = entry_of(one)
+            else:
+                self._put_failure(one)
             at = (one.outcome.stopped_at, one.message.id)
             if name not in present or present[name] <= at:
                 present[name] = entries[seconds][name] = at
@@ -190,7 +196,16 @@ class CacheStore:
         for seconds, some in entries.items():
             self._set_many(some, seconds)
         for seconds, groups in lists.items():
-            self._logs.append({key: [tuple(group)] for key, group in groups.items()}, seconds)
+            chunks = {key: [tuple(group)] for key, group in groups.items()}
+            self._logs.append(chunks, seconds, shrinks=True)
+
+    def _put_failure(self, finished: Finished) -> None:
+        """Write a first failure; not over what another monitor has written meanwhile."""
+        key, entry = task_key(finished.message.id), entry_of(finished)
+        seconds = seconds_of(finished.message)
+        is_first = insist(self._cache, [entry], lambda: self._cache.add(key, entry, seconds))
+        if not is_first and not is_success(self._cache.get(key)):
+            self._set_many({key: entry}, seconds)
 
     def _get_many(self, keys: Sequence[str]) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -205,8 +220,11 @@ class CacheStore:
                 key for key, value in entries.items() if not self._replace(key, value, seconds)
             ]
         else:
-            with refusing(self._cache, entries.values()):
-                refused = list(self._cache.set_many(dict(entries), seconds) or ())
+            refused = insist(
+                self._cache,
+                entries.values(),
+                lambda: list(self._cache.set_many(dict(entries), seconds) or ()),
+            )
         for key in refused:
             raise refusal(entries[key])
 
@@ -219,7 +237,7 @@ class CacheStore:
     def _load(self, ids: Iterable[str]) -> dict[str, Finished]:
         found = self._get_many([task_key(id) for id in ids])
         outcomes = [finished_of(entry) for entry in found.values()]
-        return {one.message.id: one for one in outcomes}
+        return {one.message.id: one for one in outcomes if one is not None}
 
     def _find(self, wanted: str) -> Finished | None:
         if plain(wanted) != wanted:
@@ -230,8 +248,7 @@ class CacheStore:
             return finished_of(found[keys[0]])
         if keys[1] not in found:
             return None
-        entry = self._cache.get(task_key(found[keys[1]][1]))
-        return None if entry is None else finished_of(entry)
+        return finished_of(self._cache.get(task_key(found[keys[1]][1])))
 
     # Groups.
 
@@ -245,69 +262,14 @@ class CacheStore:
 
     def _unlabel(self, ids: Sequence[str], members: Members) -> None:
         now = self._clock.now().timestamp()
+        entries: dict[int | None, dict[str, Any]] = defaultdict(dict)
         for one in self._load(ids).values():
             until = members.until[one.message.id]
             seconds = None if until is None else max(1, math.ceil(until - now))
             unlabelled = attrs.evolve(one, message=attrs.evolve(one.message, group=None))
-            self._set_many({task_key(one.message.id): entry_of(unlabelled)}, seconds)
-
-    # Iters.
-
-    def _gather(self, batch: Sequence[Finished]) -> list[Gathered]:
-        iters: dict[str, list[Finished]] = defaultdict(list)
-        for finished in batch:
-            assert finished.message.iter is not None, "it is an element's"
-            iters[finished.message.iter].append(finished)
-        over = self._cache.get_many([over_key(id) for id in iters])
-        for id in iters:
-            if over_key(id) in over:
-                # A monitor may have died before it had deleted these.
-                self._logs.delete(iter_key(id), self._logs.read(iter_key(id)).end)
-        open_iters = {id: iters[id] for id in sorted(iters) if over_key(id) not in over}
-        chunks = {iter_key(id): list(chunks_of(some)) for id, some in open_iters.items()}
-        self._logs.append(chunks, KEPT_SECONDS)
-        complete = [self._complete(id, some[0].message) for id, some in open_iters.items()]
-        return [gathered for gathered in complete if gathered is not None]
-
-    def _complete(self, id: str, message: TaskMessage) -> Gathered | None:
-        """Keep the outcome of an iter if all its elements are there; or if some are there no more."""
-        progress = self._progress.setdefault(id, Progress())
-        self._progress.move_to_end(id)
-        if len(self._progress) > ITERS_MAX:
-            self._progress.popitem(last=False)
-        new = self._logs.read(iter_key(id), progress.position)
-        progress.position = new.position
-        progress.places.update(place for chunk in new.chunks for place, *_ in chunk)
-        if len(progress.places) != message.total and not new.is_torn:
-            return None
-        if self._cache.get(over_key(id)) is not None:
-            # Another monitor was quicker, and what is missing was deleted by it.
-            return None
-        everything = self._logs.read(iter_key(id))
-        gathered = self._put_iter(message, everything.chunks)
-        self._cache.set(over_key(id), True, KEPT_SECONDS)
-        self._logs.delete(iter_key(id), max(everything.end, new.position))
-        del self._progress[id]
-        return gathered
-
-    def _put_iter(self, message: TaskMessage, chunks: Sequence[Chunk]) -> Gathered:
-        elements: dict[int, Element] = {}
-        for chunk in chunks:
-            for values in chunk:
-                elements.setdefault(values[0], Element(*values))
-        assert message.total is not None, "an element knows how many there are"
-        now = self._clock.now()
-        whole = [
-            elements[place] if place in elements else lost_element(place, now)
-            for place in range(message.total)
-        ]
-        gathered = gather(message, whole)
-        try:
-            self._put([gathered.finished])
-        except StoreRefused as error:
-            gathered = refused_iter(gathered, error)
-            self._put([gathered.finished])
-        return gathered
+            entries[seconds][task_key(one.message.id)] = entry_of(unlabelled)
+        for seconds, some in entries.items():
+            self._set_many(some, seconds)
 
     @contextmanager
     def _guard(self) -> Iterator[None]:
@@ -316,7 +278,19 @@ class CacheStore:
         except DjqError:
             raise
         except Exception as error:  # each kind of cache raises errors of its own
+            if isinstance(self._cache, BaseDatabaseCache):
+                _drop_broken_connections(self._cache)
             raise StoreUnavailable(
                 f"the cache ({type(self._cache).__name__}) did not serve the results: "
                 f"{type(error).__name__}: {error}".rstrip()
             ) from error
+
+
+def _drop_broken_connections(cache: BaseDatabaseCache) -> None:
+    """Have the next call open a new connection, where the one of this cache is lost."""
+    model = cache.cache_model_class
+    for alias in {router.db_for_read(model), router.db_for_write(model)}:
+        connection = connections[alias]
+        if not connection.in_atomic_block:
+            with suppress(Error):
+                connection.close_if_unusable_or_obsolete()

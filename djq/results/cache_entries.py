@@ -13,10 +13,14 @@ import attrs
 from djq.core.frame import pack, unpack
 from djq.core.gathering import element_of
 from djq.core.message import Finished, Outcome, TaskMessage
+from djq.exceptions import BadPackage
 from djq.results.cache_log import CacheLogs, Chunk
 from djq.results.texts import checked_label, plain
 
 PREFIX = "djq"
+ID_CHARACTERS = 32
+SECONDS_MAX = 5 * 365 * 86_400
+"""What is to be kept for longer is kept for ever: not every cache can count so far."""
 CHUNK_BYTES_MAX = 250_000
 """Most bytes of elements in one entry; a larger element has one to itself."""
 
@@ -37,6 +41,10 @@ class Members:
     def alive(self, now: datetime) -> dict[str, bool]:
         """Those that have not gone by now, and whether each is a success."""
         new = self._logs.read(self._key, self._position)
+        if new.head < self._position:
+            # The hint is behind, or the list was deleted since and is another one.
+            self._successes, self._position, self.end = {}, 0, 0
+            new = self._logs.read(self._key)
         self._position, self.end = new.position, max(self.end, new.end)
         for chunk in new.chunks:
             for id, success, until in chunk:
@@ -58,7 +66,8 @@ def digest(text: str) -> str:
 
 
 def task_key(id: str) -> str:
-    return f"{PREFIX}:task:{id}" if id.isalnum() and id.isascii() else f"{PREFIX}:odd:{digest(id)}"
+    is_plain = len(id) <= ID_CHARACTERS and id.isalnum() and id.isascii()
+    return f"{PREFIX}:task:{id}" if is_plain else f"{PREFIX}:odd:{digest(id)}"
 
 
 def name_key(name: str) -> str:
@@ -79,7 +88,9 @@ def over_key(id: str) -> str:
 
 def seconds_of(message: TaskMessage) -> int | None:
     """How long the cache is to keep a task, in the whole seconds that caches know. None: for ever."""
-    return None if isinstance(message.cached, bool) else math.ceil(message.cached)
+    if isinstance(message.cached, bool) or message.cached > SECONDS_MAX:
+        return None
+    return math.ceil(message.cached)
 
 
 def entry_of(finished: Finished) -> tuple[Any, ...]:
@@ -88,13 +99,19 @@ def entry_of(finished: Finished) -> tuple[Any, ...]:
     return (frame, *attrs.astuple(outcome), finished.attempt)
 
 
-def finished_of(entry: tuple[Any, ...]) -> Finished:
-    frame, *outcome, attempt = entry
-    return Finished(unpack(frame), Outcome(*outcome), attempt)
+def finished_of(entry: Any) -> Finished | None:
+    """What an entry holds; None of one that nothing of ours has written, or a later djq."""
+    try:
+        frame, *outcome, attempt = entry
+        return Finished(unpack(frame), Outcome(*outcome), attempt)
+    except (BadPackage, TypeError, ValueError):
+        return None
 
 
-def is_success(entry: tuple[Any, ...] | None) -> bool:
-    return entry is not None and bool(entry[1])
+def is_success(entry: Any) -> bool:
+    """Whether an entry holds a success."""
+    finished = finished_of(entry)
+    return finished is not None and finished.outcome.success
 
 
 def call_order(finished: Finished) -> tuple[datetime, int, str]:

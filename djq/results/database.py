@@ -25,7 +25,7 @@ from django.db.transaction import TransactionManagementError
 from django.db.utils import Error
 
 from djq.core.call import dump_value
-from djq.core.gathering import Gathered, refused_iter
+from djq.core.gathering import RESULTS_BYTES_MAX, Gathered, refused_iter
 from djq.core.message import TRACEBACK_CHARACTERS_MAX, Finished, Outcome, TaskMessage
 from djq.core.settlement import winners
 from djq.exceptions import StoreRefused, StoreUnavailable
@@ -74,17 +74,20 @@ _REFUSED = (DataError, IntegrityError, NotSupportedError, ValueError, TypeError,
 class DatabaseStore:
     """Outcomes in the table `djq_task`."""
 
-    def __init__(self, *, alias: str, save_limit: int) -> None:
+    def __init__(
+        self, *, alias: str, save_limit: int, results_bytes_max: int = RESULTS_BYTES_MAX
+    ) -> None:
         """Make a store; nothing is asked of the database yet.
 
         Args:
             alias: The key of the database in DATABASES.
             save_limit: Most successes kept. 0: all of them. Below 0: only those that ask for it.
+            results_bytes_max: Most bytes of all the results of an iter.
         """
         self.alias: str | None = alias
         self._alias = alias
         self._save_limit = save_limit
-        self._elements = DatabaseElements(alias)
+        self._elements = DatabaseElements(alias, results_bytes_max)
 
     def save(self, batch: Sequence[Finished]) -> Sequence[Gathered]:
         """Keep the outcomes, all or none, then all but the newest `save_limit` successes go.

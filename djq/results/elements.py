@@ -14,8 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.db import connections
+from django.db.models import Sum
+from django.db.models.functions import Length
 
-from djq.core.gathering import Element, Gathered, element_of, gather
+from djq.core.gathering import (
+    RESULTS_BYTES_MAX,
+    Element,
+    Gathered,
+    element_of,
+    gather,
+    oversized_iter,
+)
 from djq.core.message import Finished, TaskMessage
 from djq.results.moments import as_kept, as_meant
 from djq.results.texts import plain
@@ -36,8 +45,10 @@ BYTES_MAX = 2_000_000
 class DatabaseElements:
     """The tables `djq_iterprogress` and `djq_iterelement` of one database."""
 
-    def __init__(self, alias: str) -> None:
+    def __init__(self, alias: str, results_bytes_max: int = RESULTS_BYTES_MAX) -> None:
+        """`results_bytes_max` is how large all the results of an iter may be together."""
         self._alias = alias
+        self._results_bytes_max = results_bytes_max
 
     def keep(self, batch: Sequence[Finished]) -> list[Gathered]:
         """Keep elements, in the transaction of the caller; gives the iters that are complete now.
@@ -68,7 +79,12 @@ class DatabaseElements:
         self._progress().filter(id=id).update(done=done)
         if done < total:
             return None
-        gathered = gather(message, list(self._load(id)))
+        # They are summed up where they are: what is too large is not to be loaded first.
+        size = self._elements(id).aggregate(size=Sum(Length("value")))["size"]
+        if size > self._results_bytes_max:
+            gathered = oversized_iter(message, size, self._results_bytes_max, latest)
+        else:
+            gathered = gather(message, list(self._load(id)))
         _delete(self._elements(id))
         self._forget_before(latest - timedelta(days=KEPT_DAYS))
         return gathered
@@ -78,10 +94,13 @@ class DatabaseElements:
         assert message.total is not None, "an element knows how many there are"
         touched = as_kept(connections[self._alias], latest)
         progress = self._progress()
-        row = progress.model(id=id, total=message.total, done=0, touched=touched)
-        progress.bulk_create([row], ignore_conflicts=True)
-        # A write, so that it waits for others and then sees what they have committed.
-        progress.filter(id=id).update(touched=touched)
+        # A write, so that it waits for others and then sees what they have committed. It comes first:
+        # MariaDB locks a row that is there already in a weaker way when it is inserted once more, and
+        # two who then want the stronger lock would wait for each other.
+        if not progress.filter(id=id).update(touched=touched):
+            row = progress.model(id=id, total=message.total, done=0, touched=touched)
+            progress.bulk_create([row], ignore_conflicts=True)
+            progress.filter(id=id).update(touched=touched)
         return progress.filter(id=id).values_list("done", "total").get()
 
     def _insert(self, id: str, elements: Sequence[Element]) -> None:

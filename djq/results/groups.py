@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from djq.core.call import load_value
-from djq.results.texts import checked_label
+from djq.results.texts import checked_label, plain
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -46,4 +46,6 @@ def group_delete(tasks: QuerySet[AnyTask], label: str, *, rows: bool = False) ->
 
 def _group(tasks: QuerySet[AnyTask], label: str) -> QuerySet[AnyTask]:
     # To a database no label would mean: every task that has no group.
-    return tasks.filter(group=checked_label(label))
+    if plain(checked_label(label)) != label:
+        return tasks.none()
+    return tasks.filter(group=label)

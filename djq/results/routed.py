@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from djq.core.gathering import Gathered
@@ -32,9 +32,15 @@ class RoutedStore:
         gathered = self._cache.save(cached)
         return [*gathered, *self._database.save(rest)] if rest else gathered
 
-    def unit(self) -> AbstractContextManager[None]:
-        """A transaction of the database; the cache takes no part in it."""
-        return self._database.unit()
+    @contextmanager
+    def unit(self) -> Iterator[None]:
+        """A transaction of the database; a cache takes part in it only if it lives there too."""
+        try:
+            with self._database.unit():
+                yield
+        except BaseException:
+            self._cache.forget_progress()
+            raise
 
     def kept(self, tasks: Iterable[TaskMessage]) -> dict[str, Finished]:
         """What is kept of these tasks, each where its outcome goes."""

@@ -10,11 +10,12 @@ from django.db import connections
 
 from djq.brokers import orm_claim
 from djq.brokers.orm import OrmBroker
+from djq.core.call import load_value
 from djq.exceptions import StoreUnavailable
-from djq.models import OrmQ, Task
+from djq.models import IterElement, IterProgress, OrmQ, Task
 from djq.results.database import DatabaseStore
 from djq_testing.clock import ManualClock
-from djq_testing.contract.samples import finished, task_id
+from djq_testing.contract.samples import element, finished, messages, task_id
 
 PROCESSES = 4
 ROWS = 1_000
@@ -37,7 +38,7 @@ def sqlite_file(request, tmp_path, add_database):
         "NAME": str(tmp_path / "queue.sqlite3"),
         "OPTIONS": SQLITE_OPTIONS[request.param],
     }
-    return add_database("sqlite_file", settings, OrmQ, Task)
+    return add_database("sqlite_file", settings, OrmQ, Task, IterProgress, IterElement)
 
 
 def make_broker(alias, claim=None):
@@ -163,3 +164,44 @@ def test_no_failure_shuts_out_a_success_on_sqlite(sqlite_file, tmp_path):
 
 def test_no_failure_shuts_out_a_success_on_a_server(server_database, tmp_path):
     assert_no_failure_shuts_out_a_success(server_database, tmp_path)
+
+
+ITERS = 25
+ELEMENTS = 8 * PROCESSES
+
+
+def gather_elements(alias, barrier, report):
+    """Keep every fourth element of each iter, at the same time as the others; gives what was complete."""
+    store = DatabaseStore(alias=alias, save_limit=0)
+    mine = barrier.wait()
+    complete, errors = [], 0
+    for of in range(ITERS):
+        for place in range(mine, ELEMENTS, PROCESSES):
+            batch = [element(place, ELEMENTS, of=of)]
+            while True:
+                try:
+                    complete += [int(one.finished.message.id, 16) for one in store.save(batch)]
+                    break
+                except StoreUnavailable:
+                    errors += 1
+    connections.close_all()
+    report.write_text(json.dumps([complete, errors]))
+
+
+def assert_iters_are_counted_once(alias, folder):
+    shares = in_processes(folder, gather_elements, alias)
+
+    assert sorted(number for complete, _ in shares for number in complete) == list(range(ITERS))
+    kept = DatabaseStore(alias=alias, save_limit=0).kept(messages(*range(ITERS)))
+    results = [load_value(kept[task_id(of)].outcome.value) for of in range(ITERS)]
+    assert results == [[place * 10 for place in range(ELEMENTS)]] * ITERS
+    assert IterElement.objects.using(alias).count() == 0
+    return [errors for _, errors in shares]
+
+
+def test_iters_are_counted_once_on_sqlite(sqlite_file, tmp_path):
+    assert_iters_are_counted_once(sqlite_file, tmp_path)
+
+
+def test_iters_are_counted_once_on_a_server_and_nobody_waits_in_a_ring(server_database, tmp_path):
+    assert assert_iters_are_counted_once(server_database, tmp_path) == [0] * PROCESSES

@@ -9,6 +9,7 @@ from collections import Counter
 import pytest
 from django.core.cache.backends.base import BaseCache
 from django.core.cache.backends.db import DatabaseCache
+from django.core.cache.backends.locmem import LocMemCache
 from django.core.cache.backends.redis import RedisCache
 from django.core.management import call_command
 from django.db import connections
@@ -23,6 +24,7 @@ from djq.results.database import DatabaseStore
 from djq.results.routed import RoutedStore
 from djq_testing.clock import ManualClock
 from djq_testing.contract.samples import NOON, element, finished, messages, numbers_of, task_id
+from tests.brokers.orm_parts import hang_up
 from tests.caches import LARGE, make_cache
 
 pytestmark = pytest.mark.django_db
@@ -40,12 +42,15 @@ class CountingCache:
     def __init__(self, cache):
         self._cache = cache
         self.calls = Counter()
+        self.keys = 0
+        """How many were asked for, or written, together."""
 
     def __getattr__(self, name):
         verb = getattr(self._cache, name)
 
         def call(*args, **kwargs):
             self.calls[name] += 1
+            self.keys += len(args[0]) if name.endswith("_many") else 1
             return verb(*args, **kwargs)
 
         return call
@@ -80,7 +85,7 @@ def test_group_goes_on_when_a_part_of_its_list_was_thrown_out(cache, slot):
     store = make_store(cache)
     for number in range(10):
         store.save([finished(number, group="g")])
-    (name,) = {key.rpartition(":")[0] for key in keys(cache, "group")}
+    name = f"djq:group:{keys(cache, 'group')[0].split(':')[2]}"
 
     cache.delete(f"{name}:{slot}")
     store.save([finished(10, group="g")])
@@ -91,11 +96,10 @@ def test_group_goes_on_when_a_part_of_its_list_was_thrown_out(cache, slot):
 def test_list_is_lengthened_at_its_end_when_the_hint_was_thrown_out(cache):
     logs = CacheLogs(cache)
     for number in range(40):
-        logs.append({"list": [(number,)]}, None)
-    cache.delete("list:head")
-    cache.delete("list:7")
+        logs.append({"list": [(number,)]}, None, shrinks=False)
+    cache.delete_many(["list:hint", "list:hint:again", "list:7"])
 
-    logs.append({"list": [(40,)]}, None)
+    logs.append({"list": [(40,)]}, None, shrinks=False)
 
     reading = logs.read("list")
     assert [number for (number,) in reading.chunks] == [n for n in range(41) if n != 7]
@@ -131,6 +135,84 @@ def test_iter_ends_when_a_result_was_thrown_out_after_it_was_counted(cache):
     assert "ResultLost" in store.find(ITER).result[0]
 
 
+def test_one_hint_is_enough(cache):
+    store = make_store(cache)
+    for number in range(40):
+        store.save([finished(number, group="g", cached=60.0)])
+    slots = [key for key in keys(cache, "group") if not key.rpartition(":")[0].endswith("hint")]
+    name = f"djq:group:{slots[0].split(':')[2]}"
+    cache.delete_many([f"{name}:{number}" for number in range(20)])
+    for hint in ("hint", "hint:again"):
+        kept = cache.get(f"{name}:{hint}")
+        cache.delete(f"{name}:{hint}")
+
+        assert store.group_count("g") == 20
+        cache.set(f"{name}:{hint}", kept)
+
+
+def test_list_does_not_grow_when_what_is_in_it_goes(cache):
+    """As a label that is used every day, with results that are kept for a minute."""
+    clock = ManualClock(NOON)
+    store = make_store(cache, clock)
+    for number in range(400):
+        store.save([finished(number, group="g", cached=60.0)])
+        for key in [key[3:] for key in cache._cache if ":group:" in key and ":hint" not in key][
+            :-5
+        ]:
+            cache.delete(key)
+    counting = CountingCache(cache)
+
+    assert make_store(counting, clock).group_count("g") == 5
+    assert counting.keys < 150
+
+
+def test_iter_ends_when_the_cache_was_emptied(cache):
+    store = make_store(cache)
+    store.save([element(place, 10) for place in range(6)])
+    cache.clear()
+
+    store.save([element(place, 10) for place in range(6, 10)])
+
+    results = store.find(ITER).result
+    assert [isinstance(each, ElementFailed) for each in results] == [True] * 6 + [False] * 4
+
+
+def test_counter_begins_anew_when_its_group_was_deleted(cache):
+    store = make_store(cache)
+    store.save([finished(number, group="g") for number in range(30)])
+    count = store.group_counter("g")
+    seen = [count()]
+    store.group_delete("g", rows=True)
+    seen.append(count())
+    store.save([finished(number, group="g") for number in range(50, 52)])
+
+    assert [*seen, count()] == [30, 0, 2]
+
+
+def test_entry_of_somebody_else_is_passed_over(cache):
+    store = make_store(cache)
+    store.save([finished(number, group="g") for number in range(4)])
+    for number, entry in enumerate(["nonsense", (), (b"no frame", True, b"", "", NOON, 0.0, 1)]):
+        cache.set(f"djq:task:{task_id(number)}", entry)
+
+    assert numbers_of(store.group_tasks("g")) == [3]
+    assert [store.find(task_id(number)) is None for number in range(4)] == [True, True, True, False]
+    store.save([finished(0, result="again")])
+    assert store.find(task_id(0)).result == "again"
+
+
+def test_iter_whose_results_are_too_large_together_is_a_failure(cache):
+    store = CacheStore(
+        cache, clock=ManualClock(NOON), unsaved=make_store(cache)._unsaved, results_bytes_max=5_000
+    )
+    batch = [element(place, 10, result=b"x" * 1_000) for place in range(10)]
+    gathered = [one for finished in batch for one in store.save([finished])]
+
+    assert [one.line for one in gathered] == [store.find(ITER).result]
+    assert "max_payload" in store.find(ITER).result
+    assert keys(cache, "iter") == [f"djq:iter:{ITER}:over"]
+
+
 def test_nothing_of_an_iter_is_left_but_its_result(cache):
     store = make_store(cache)
     for place in range(60):
@@ -154,7 +236,10 @@ def test_result_that_is_kept_for_a_while_leaves_its_group_when_it_is_gone(cache)
     assert (before, count()) == (2, 1)
 
 
-@pytest.mark.parametrize(("cached", "seconds"), [(0.2, 1), (59.5, 60), (60.0, 60), (True, None)])
+@pytest.mark.parametrize(
+    ("cached", "seconds"),
+    [(0.2, 1), (59.5, 60), (60.0, 60), (True, None), (1e12, None), (float(2**63), None)],
+)
 def test_seconds_are_rounded_up_to_whole_ones(cached, seconds):
     timeouts = []
 
@@ -229,7 +314,7 @@ def test_batch_costs_few_round_trips(cache):
     counting = CountingCache(cache)
     make_store(counting).save([finished(number, group="g") for number in range(400)])
 
-    assert counting.calls == {"get_many": 4, "set_many": 2, "add": 1, "get": 1}
+    assert counting.calls == {"get_many": 4, "set_many": 2, "add": 1}
 
 
 def test_counting_again_reads_only_what_is_new(cache):
@@ -242,7 +327,7 @@ def test_counting_again_reads_only_what_is_new(cache):
     counting.calls.clear()
 
     assert count() == 600
-    assert counting.calls == {"get": 1, "get_many": 1}
+    assert counting.calls == {"get_many": 2}
 
 
 def test_gathering_reads_what_is_new_and_not_all_again(cache):
@@ -277,6 +362,65 @@ def test_cache_that_is_away_is_unavailable(verb):
 
     with pytest.raises(StoreUnavailable, match=r"the cache .* did not serve the results"):
         VERBS[verb](make_store(cache))
+
+
+class ResettingCache(LocMemCache):
+    """Loses the connection as often as it is told, when it is to write."""
+
+    resets = 0
+
+    def set_many(self, data, timeout=None, version=None):
+        self._lose()
+        return super().set_many(data, timeout, version)
+
+    def add(self, key, value, timeout=None, version=None):
+        self._lose()
+        return super().add(key, value, timeout, version)
+
+    def _lose(self):
+        if self.resets:
+            self.resets -= 1
+            raise ConnectionResetError
+
+
+@pytest.mark.parametrize("what", ["task", "element"])
+def test_large_result_is_not_refused_for_a_passing_fault(what):
+    cache = ResettingCache(what, LARGE)
+    store = make_store(cache)
+    large = {"result": b"x" * 600_000}
+    one = finished(900, **large) if what == "task" else element(0, 1, **large)
+    cache.resets = 2
+
+    store.save([one])
+
+    assert store.find(ITER).success
+    cache.clear()
+
+
+def test_success_that_comes_in_between_is_not_overwritten(cache):
+    class InBetween(CountingCache):
+        def get_many(self, keys):
+            answer = self._cache.get_many(keys)
+            if not self.calls["between"]:
+                self.calls["between"] += 1
+                make_store(self._cache).save([finished(result="first")])
+            return answer
+
+    make_store(InBetween(cache)).save([finished(success=False, result="late")])
+
+    assert make_store(cache).find(task_id(1)).result == "first"
+
+
+def test_connection_that_the_server_ended_is_replaced(database_cache, postgres):
+    store = make_store(database_cache)
+    store.save([finished(1)])
+    hang_up(postgres)
+
+    with pytest.raises(StoreUnavailable):
+        store.save([finished(2)])
+    store.save([finished(2)])
+
+    assert set(store.kept(messages(1, 2))) == {task_id(1), task_id(2)}
 
 
 def test_database_cache_that_fails_is_unavailable_though_it_says_nothing(tmp_path):
@@ -338,6 +482,27 @@ def test_each_outcome_goes_where_its_task_says(cache):
         False,
         False,
     ]
+
+
+def test_what_was_undone_with_a_unit_was_not_seen(cache):
+    """A cache in the store's own database loses with its transaction what was put into a list."""
+    both = RoutedStore(
+        database=DatabaseStore(alias="default", save_limit=0), cache=make_store(cache)
+    )
+    first, second = element(0, 2, cached=True), element(1, 2, cached=True)
+
+    def fail():
+        with both.unit():
+            both.save([first])
+            cache.clear()
+            raise StoreUnavailable
+
+    with pytest.raises(StoreUnavailable):
+        fail()
+    make_store(cache).save([second])
+
+    (gathered,) = both.save([first])
+    assert load_value(gathered.finished.outcome.value) == [0, 10]
 
 
 # Several processes.

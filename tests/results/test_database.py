@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+import attrs
 import pytest
 from django.db import connections, transaction
 from django.test.utils import CaptureQueriesContext
 
 from djq.exceptions import StoreRefused, StoreUnavailable
-from djq.models import Failure, Success, Task
+from djq.models import Failure, IterElement, IterProgress, Success, Task
 from djq.results.database import DatabaseStore
-from djq_testing.contract.samples import NOON, finished, messages, task_id
+from djq_testing.contract.samples import NOON, element, finished, messages, task_id
 
 LARGE = 5_000_000
 
@@ -291,3 +292,32 @@ def test_times_without_zones_are_in_the_projects_own(database, settings):
     row = Task.objects.using(database).get()
     assert row.started == store.present(outcome).started == datetime(2026, 7, 1, 8)  # noqa: DTZ001
     assert row.stopped == datetime(2026, 1, 1, 7)  # noqa: DTZ001
+
+
+def test_iter_whose_results_are_too_large_together_is_a_failure(database):
+    store = DatabaseStore(alias=database, save_limit=0, results_bytes_max=5_000)
+    for place in range(9):
+        store.save([element(place, 10, result=b"x" * 1_000)])
+
+    (gathered,) = store.save([element(9, 10)])
+
+    task = store.find(task_id(900))
+    assert (task.success, task.result) == (False, gathered.line)
+    assert "max_payload" in task.result
+    assert IterElement.objects.using(database).count() == 0
+
+
+def test_iters_of_which_nothing_comes_any_more_are_given_up(database):
+    store = make_store(database)
+    store.save([element(0, 2, of=7)])
+    left = []
+
+    for of, days in ((8, 29), (9, 31)):
+        for place in range(2):
+            one = element(place, 2, of=of)
+            at = NOON + timedelta(days=days)
+            store.save([attrs.evolve(one, outcome=attrs.evolve(one.outcome, stopped_at=at))])
+        left.append(IterProgress.objects.using(database).filter(id=task_id(7)).count())
+
+    assert left == [1, 0]
+    assert IterElement.objects.using(database).count() == 0
