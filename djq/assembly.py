@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import threading
+from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from django.core.cache.backends.locmem import LocMemCache
 from django.core.cache.backends.redis import RedisCache
 
 from djq.brokers.orm import OrmBroker, ServerClock
+from djq.components.scheduler import Queue
 from djq.conf import get_config, make_signer
 from djq.core.codec import Codec
 from djq.core.config import Config
@@ -28,6 +30,7 @@ from djq.results.cache import CacheStore
 from djq.results.database import DatabaseStore
 from djq.results.routed import RoutedStore
 from djq.runtime.clock import SystemClock, SystemIds
+from djq.schedules.database import DatabaseScheduleStore
 from djq.signals import LoggingObserver
 
 if TYPE_CHECKING:
@@ -179,6 +182,33 @@ def result_alias() -> str:
     return router.db_for_write(apps.get_model("djq", "Task"))
 
 
+def schedule_alias() -> str:
+    """The Django database that schedules are in."""
+    from django.apps import apps  # noqa: PLC0415 - not before Django is set up
+    from django.db import router  # noqa: PLC0415
+
+    return router.db_for_write(apps.get_model("djq", "Schedule"))
+
+
+def make_schedule_store() -> DatabaseScheduleStore:
+    """The store of schedules: the database that Django routes `Schedule` to, and its time."""
+    alias = schedule_alias()
+    return DatabaseScheduleStore(alias=alias, clock=ServerClock(alias, SystemClock()))
+
+
+def queue_finder(config: Config, broker: Broker) -> Callable[[str | None], Queue]:
+    """Find queues by name, with brokers like the cluster's own; None stands for that one."""
+    own = Queue(broker, make_codec(config, broker.list_key))
+
+    @lru_cache(maxsize=100)
+    def find(name: str | None) -> Queue:
+        if name is None or name == broker.list_key:
+            return own
+        return Queue(make_broker(config, name), make_codec(config, name))
+
+    return find
+
+
 def make_plan(config: Config, broker: Broker, *, run_once: bool) -> Plan:
     """What the sentinel has to know of the settings."""
     return Plan(
@@ -188,7 +218,12 @@ def make_plan(config: Config, broker: Broker, *, run_once: bool) -> Plan:
             max_attempts=config.max_attempts,
             timeout=config.timeout,
         ),
-        seats={Role.WORKER: config.workers, Role.MONITOR: 1, Role.PUSHER: 1},
+        seats={
+            Role.WORKER: config.workers,
+            Role.MONITOR: 1,
+            Role.PUSHER: 1,
+            **({Role.SCHEDULER: 1} if config.scheduler else {}),
+        },
         queue_limit=config.queue_limit,
         recycle=config.recycle,
         lease_seconds=config.retry,

@@ -15,9 +15,10 @@ from djq import assembly
 from djq.components.command import Command
 from djq.components.monitor import Monitor
 from djq.components.pusher import Pusher
+from djq.components.scheduler import Scheduler
 from djq.components.sentinel import Sentinel
 from djq.components.worker import Worker
-from djq.conf import get_config
+from djq.conf import get_config, get_zone, schedule_defaults
 from djq.core.config import Config
 from djq.core.lifecycle import ChildId, Role
 from djq.monitor import Stat, pids_of, status_of
@@ -61,7 +62,7 @@ class Processes:
         spawner.reap()
 
     def leaf(self, child: ChildId, label: str, link: SocketLink, poller: Poller) -> None:
-        """The life of a worker, a monitor or a pusher."""
+        """The life of a worker, a monitor, a pusher or a scheduler."""
         interrupts.take_no_notice()
         title.set_title(child.role.value, self.config.name)
         scope.tune_sqlite()
@@ -70,6 +71,7 @@ class Processes:
             Role.WORKER: self._worker,
             Role.MONITOR: self._monitor,
             Role.PUSHER: self._pusher,
+            Role.SCHEDULER: self._scheduler,
         }
         try:
             drive(makers[child.role](child, label, link), poller)
@@ -101,6 +103,20 @@ class Processes:
             around=assembly.surroundings(),
             label=label,
             pid=os.getpid(),
+            schedules=assembly.make_schedule_store(),
+        )
+
+    def _scheduler(self, _child: ChildId, label: str, link: SocketLink) -> Scheduler:
+        return Scheduler(
+            link=link,
+            store=assembly.make_schedule_store(),
+            queue_of=assembly.queue_finder(self.config, self.broker),
+            custom=schedule_defaults(),
+            zone_of=get_zone,
+            around=assembly.surroundings(),
+            label=label,
+            pid=os.getpid(),
+            greets_late=self.run_once,
         )
 
     def _pusher(self, _child: ChildId, label: str, link: SocketLink) -> Pusher:

@@ -19,7 +19,8 @@ from django.dispatch import receiver
 
 from djq.core import config as core
 from djq.core.config import Config, Problem
-from djq.exceptions import BadPackage, ConfigError
+from djq.core.schedules import Custom
+from djq.exceptions import BadPackage, ConfigError, ScheduleRefused
 
 
 def get_config() -> Config:
@@ -65,11 +66,31 @@ def _read() -> tuple[Config | None, tuple[Problem, ...]]:
     return config, found
 
 
+def get_zone(name: str) -> zoneinfo.ZoneInfo:
+    """Find a time zone by its name.
+
+    Raises:
+        ScheduleRefused: This machine knows none of that name.
+    """
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
+        # A name such as '../x' is a ValueError, one such as 'Europe' (a directory) an OSError.
+        raise ScheduleRefused(
+            f"{name!r:.100} is no time zone of this machine; write a name such as 'Europe/Berlin'"
+        ) from error
+
+
+def schedule_defaults() -> Custom:
+    """What the settings say where a schedule says nothing."""
+    config = get_config()
+    return Custom(catch_up=config.catch_up, time_zone=config.time_zone, cached=config.cached)
+
+
 def _is_zone(name: str) -> bool:
     try:
-        zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        # A name such as '../x' is a ValueError, one such as 'Europe' (a directory) an OSError.
+        get_zone(name)
+    except ScheduleRefused:
         return False
     return True
 

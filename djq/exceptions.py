@@ -33,3 +33,7 @@ class IllegalTransition(DjqError):
 
 class StoreRefused(DjqError):
     """The store can never keep this as it is; nothing was saved."""
+
+
+class ScheduleRefused(DjqError):
+    """This schedule can make no task as it is; the message says which field is wrong, and how."""

@@ -11,12 +11,13 @@ from uuid import UUID
 
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from djq import assembly
 from djq.core.call import PICKLE_PROTOCOL as PROTOCOL
 from djq.core.call import Arguments, Function, KeywordArguments, load_call, load_value
+from djq.schedule import ScheduleBase
+from djq.schedules.fields import EmptyIsNull
 
 
 class ExactCharField(models.CharField):  # type: ignore[type-arg]  # no generic at run time
@@ -237,71 +238,20 @@ class IterElement(models.Model):
         return f"{self.iter}[{self.place}]"
 
 
-class Schedule(models.Model):
+class NameField(EmptyIsNull, ExactCharField):
+    """A name that is unique where there is one."""
+
+
+class Schedule(ScheduleBase):
     """When a task is to be made, again and again."""
 
-    ONCE = "O"
-    MINUTES = "I"
-    HOURLY = "H"
-    DAILY = "D"
-    WEEKLY = "W"
-    BIWEEKLY = "BW"
-    MONTHLY = "M"
-    BIMONTHLY = "BM"
-    QUARTERLY = "Q"
-    YEARLY = "Y"
-    CRON = "C"
-    TYPE = (
-        (ONCE, _("Once")),
-        (MINUTES, _("Minutes")),
-        (HOURLY, _("Hourly")),
-        (DAILY, _("Daily")),
-        (WEEKLY, _("Weekly")),
-        (BIWEEKLY, _("Biweekly")),
-        (MONTHLY, _("Monthly")),
-        (BIMONTHLY, _("Bimonthly")),
-        (QUARTERLY, _("Quarterly")),
-        (YEARLY, _("Yearly")),
-        (CRON, _("Cron")),
-    )
-
-    name = models.CharField(_("name"), max_length=100, null=True, blank=True)
-    func = models.CharField(_("function"), max_length=256, help_text="e.g. module.tasks.function")
-    hook = models.CharField(
-        _("hook"),
-        max_length=256,
-        null=True,
-        blank=True,
-        help_text="e.g. module.tasks.result_function",
-    )
-    args = models.TextField(_("args"), null=True, blank=True, help_text="e.g. 1, 2, 'John'")
-    kwargs = models.TextField(_("kwargs"), null=True, blank=True, help_text="e.g. x=1, y=2")
-    schedule_type = models.CharField(_("schedule type"), max_length=2, choices=TYPE, default=ONCE)
-    minutes = models.PositiveSmallIntegerField(
-        _("minutes"), null=True, blank=True, help_text=_("Number of minutes, for the type Minutes")
-    )
-    repeats = models.IntegerField(
-        _("repeats"), default=-1, help_text=_("n = n times, -1 = for ever, 0 = never")
-    )
-    next_run = models.DateTimeField(_("next run"), default=timezone.now, null=True)
-    task = models.CharField(max_length=100, null=True, editable=False)
-    cron = models.CharField(
-        _("cron"), max_length=100, null=True, blank=True, help_text="e.g. 0 3 * * *"
-    )
-    time_zone = models.CharField(
-        _("time zone"),
-        max_length=100,
-        blank=True,
-        default="",
-        help_text=_("Where its wall time is kept; empty: as the cluster is configured"),
-    )
-    last_error = models.TextField(_("last error"), blank=True, default="", editable=False)
+    name = NameField(_("name"), max_length=100, null=True, blank=True, unique=True)
 
     class Meta:
         verbose_name = _("Scheduled task")
         verbose_name_plural = _("Scheduled tasks")
         ordering: ClassVar = ["next_run"]
-        indexes: ClassVar = [models.Index(fields=["next_run"], name="djq_schedule_due")]
+        indexes: ClassVar = [models.Index(fields=["due_at", "id"], name="djq_schedule_due")]
 
     def __str__(self) -> str:
         return self.name or self.func

@@ -18,6 +18,7 @@ from djq.core.events import Event
 from djq.core.gathering import Gathered
 from djq.core.lifecycle import ChildId
 from djq.core.message import Finished, TaskMessage
+from djq.core.schedules import Change, ScheduleRow
 
 
 class Clock(Protocol):
@@ -200,6 +201,56 @@ class ResultStore(Protocol):
 
     def present(self, finished: Finished) -> object:
         """The task object that a hook is called with; it may be unsaved."""
+        ...
+
+
+@attrs.frozen
+class ScheduleEnd:
+    """How one task of a schedule ended."""
+
+    schedule: int
+    """Primary key of the schedule."""
+    task_id: str
+    error: str
+    """The failure's line; empty for a success."""
+
+
+class ScheduleStore(Protocol):
+    """Keeps schedules, and sees that one slot is one scheduler's. What it raises is `StoreUnavailable`."""
+
+    alias: str | None
+    """The Django database that it lives in, for brokers in the same one. None: no database."""
+
+    def now(self) -> datetime:
+        """The time that schedules go by, aware, UTC: one for all schedulers, where that can be had."""
+        ...
+
+    def next_due(self) -> datetime | None:
+        """When the next row comes due; in the past when it is late. None: no row ever does."""
+        ...
+
+    def unit(self) -> AbstractContextManager[None]:
+        """A transaction: what was taken and put in it stands when it ends, all or none."""
+        ...
+
+    def take(self, now: datetime, limit: int) -> Sequence[ScheduleRow]:
+        """Rows that are due and that no other unit holds, oldest first; held until this unit ends."""
+        ...
+
+    def put(self, changes: Sequence[Change]) -> None:
+        """Write what became of rows that were taken in this unit."""
+        ...
+
+    def sent(self, token: str, ids: Sequence[int]) -> None:
+        """All that these rows were sending by this token was sent; other tokens stay as they are."""
+        ...
+
+    def ended(self, ends: Sequence[ScheduleEnd]) -> None:
+        """Tell schedules how their tasks ended."""
+        ...
+
+    def unhold(self, now: datetime, latest: datetime) -> None:
+        """Rows that are held beyond `latest` come due now: somebody's clock was wrong."""
         ...
 
 

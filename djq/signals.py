@@ -78,6 +78,13 @@ _says(events.ServiceAway, logging.ERROR)(
     lambda e: f"the {e.service} does not answer, trying again: {e.reason}"
 )
 _says(events.ServiceBack, logging.INFO)(lambda e: f"the {e.service} answers again")
+_says(events.SchedulesSent, logging.INFO)(lambda e: f"Created {e.count} tasks from schedules")
+_says(events.ScheduleFailed, logging.ERROR)(
+    lambda e: f"The schedule [{e.name}] ({e.schedule}) can make no task: {e.reason}"
+)
+_says(events.ScheduleSkipped, logging.INFO)(
+    lambda e: f"The schedule [{e.name}] ({e.schedule}) waits: its last run is unfinished"
+)
 _says(events.StopCutShort, logging.WARNING)(lambda e: f"the stop was cut short: {e.reason}")
 
 
@@ -114,6 +121,12 @@ def _(event: events.TaskHandedBack) -> Line:
 def _(event: events.TaskUnsaved) -> Line:
     extra = {"task_id": event.task_id, "task_name": event.name}
     return logging.ERROR, f"The store refused the outcome of [{event.name}]: {event.reason}", extra
+
+
+@line_of.register
+def _(event: events.ScheduleSent) -> Line:
+    extra = {"task_id": event.task_id, "func": event.func}
+    return logging.INFO, f"Created a task from the schedule [{event.name}] {event.func}", extra
 
 
 @line_of.register

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 import attrs
 
 from djq.components.backoff import Backoff
+from djq.components.ends import ends_of
 from djq.components.following import Batch, Followers
 from djq.components.sealing import send_all
 from djq.core.call import load_value
@@ -37,7 +38,7 @@ from djq.core.message import Finished, Kind
 from djq.core.protocol import Keep, Kept, Ready, Renew, Renewed, Settled, Stop, Verdict
 from djq.core.settlement import bare, failure
 from djq.exceptions import BrokerUnavailable, StoreRefused, StoreUnavailable
-from djq.ports import Broker, Link, ResultStore, Surroundings, Wait
+from djq.ports import Broker, Link, ResultStore, ScheduleStore, Surroundings, Wait
 
 BATCH_MAX = 500
 NAMED_SUCCESSES_MAX = 10
@@ -59,10 +60,13 @@ class Monitor:
         around: Surroundings,
         label: str,
         pid: int,
+        schedules: ScheduleStore | None = None,
     ) -> None:
+        """`schedules` are told how their tasks ended. None: nobody is."""
         self._link = link
         self._broker = broker
         self._store = store
+        self._schedules = schedules
         self._codec = codec
         self._around = around
         self._label = label
@@ -214,6 +218,12 @@ class Monitor:
         ]
         if not tasks:
             return
+        self._keep_tasks(tasks, batch)
+        ends = ends_of(tasks)
+        if ends and self._schedules is not None:
+            self._schedules.ended(ends)
+
+    def _keep_tasks(self, tasks: Sequence[Finished], batch: Batch) -> None:
         try:
             batch.gathered = self._store.save([*tasks, *batch.stopped])
         except StoreRefused:

@@ -338,7 +338,9 @@ class Sentinel:
         if free >= step or (free < 0 and -free >= step and self._credit > 0):
             self._credit += free
             pusher.send(Credit(free))
-        if self._plan.run_once and not self.book.entries and not self._probing:
+        # Not before all are ready: a scheduler that has just begun may have something due.
+        whole = self.closing.state is ClusterState.WORKING
+        if self._plan.run_once and whole and not self.book.entries and not self._probing:
             self._probing = True
             self._probe += 1
             pusher.send(Probe(self._probe))

@@ -127,6 +127,42 @@ class PackageRefused(Event):
 
 
 @attrs.frozen
+class ScheduleSent(Event):
+    """A schedule was due, and its task was sent (or is about to be, where its row is written first)."""
+
+    schedule: int
+    """Primary key."""
+    name: str
+    """Of the schedule; its function where it has none."""
+    task_id: str
+    func: str
+
+
+@attrs.frozen
+class SchedulesSent(Event):
+    """Many tasks of schedules were sent at once."""
+
+    count: int
+
+
+@attrs.frozen
+class ScheduleFailed(Event):
+    """A schedule can make no task as it is; told once, until its error is another one."""
+
+    schedule: int
+    name: str
+    reason: str
+
+
+@attrs.frozen
+class ScheduleSkipped(Event):
+    """A slot made no task, since the last run of the schedule has not ended."""
+
+    schedule: int
+    name: str
+
+
+@attrs.frozen
 class ServiceAway(Event):
     """A broker or a store does not answer; told once, until it is back."""
 

@@ -53,13 +53,20 @@ def pack(message: TaskMessage) -> bytes:
         header["max_attempts"] = message.max_attempts
     if message.cached is not False:
         header["cached"] = message.cached
-    if message.place:
-        header["place"] = message.place
-    if message.total is not None:
-        _add_membership(header, message)
+    _add_origin(header, message)
     encoded = _encode(header).encode("ascii")
     prefix = _PREFIX.pack(VERSION, 0, len(encoded))
     return b"".join((prefix, encoded, message.body, message.rest))
+
+
+def _add_origin(header: dict[str, Any], message: TaskMessage) -> None:
+    """Write down what a task belongs to; most belong to nothing."""
+    if message.place:
+        header["place"] = message.place
+    if message.schedule is not None:
+        header["schedule"] = message.schedule
+    if message.total is not None:
+        _add_membership(header, message)
 
 
 def _add_membership(header: dict[str, Any], message: TaskMessage) -> None:
@@ -103,6 +110,7 @@ def unpack(frame: bytes) -> TaskMessage:
         rest=frame[body_end:],
         goes_on=get("goes_on") is not None and _flag(header, "goes_on"),
         hands_on=get("hands_on") is not None and _flag(header, "hands_on"),
+        schedule=None if get("schedule") is None else _count(header, "schedule"),
     )
 
 
@@ -202,6 +210,7 @@ _CHECKS: Mapping[str, Callable[[dict[str, Any], str], object]] = {
     "iter": _text,
     "goes_on": _flag,
     "hands_on": _flag,
+    "schedule": _count,
 }
 """What is passed over on the way to a worker, and has to be right all the same."""
 

@@ -80,6 +80,9 @@ class TaskMessage:
     hands_on: bool = False
     """Whether the next link gets this one's result as its first argument."""
 
+    schedule: int | None = None
+    """Primary key of the schedule that made it, and is told of its end. None: nobody's."""
+
 
 @attrs.frozen
 class Outcome:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import django.db.models.functions.comparison
 import django.utils.timezone
 from django.db import migrations, models
 
 import djq.models
+import djq.schedules.fields
 
 
 class Migration(migrations.Migration):
@@ -14,6 +16,46 @@ class Migration(migrations.Migration):
     dependencies = []
 
     operations = [
+        migrations.CreateModel(
+            name="IterElement",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("iter", djq.models.ExactCharField(editable=False, max_length=32)),
+                ("place", models.IntegerField()),
+                ("success", models.BooleanField()),
+                ("value", models.BinaryField()),
+                ("body", models.BinaryField(default=b"")),
+                ("traceback", models.TextField(default="")),
+                ("stopped", models.DateTimeField()),
+            ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(fields=("iter", "place"), name="djq_iterelement_once")
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="IterProgress",
+            fields=[
+                (
+                    "id",
+                    djq.models.ExactCharField(
+                        editable=False, max_length=32, primary_key=True, serialize=False
+                    ),
+                ),
+                ("total", models.IntegerField()),
+                ("done", models.IntegerField(default=0)),
+                ("touched", models.DateTimeField()),
+            ],
+            options={
+                "indexes": [models.Index(fields=["touched"], name="djq_iterprogress_old")],
+            },
+        ),
         migrations.CreateModel(
             name="OrmQ",
             fields=[
@@ -48,10 +90,6 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
-                    "name",
-                    models.CharField(blank=True, max_length=100, null=True, verbose_name="name"),
-                ),
-                (
                     "func",
                     models.CharField(
                         help_text="e.g. module.tasks.function",
@@ -79,6 +117,15 @@ class Migration(migrations.Migration):
                     "kwargs",
                     models.TextField(
                         blank=True, help_text="e.g. x=1, y=2", null=True, verbose_name="kwargs"
+                    ),
+                ),
+                (
+                    "q_options",
+                    models.TextField(
+                        blank=True,
+                        default="",
+                        help_text="e.g. timeout=30, group='reports'",
+                        verbose_name="options",
                     ),
                 ),
                 (
@@ -121,7 +168,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "next_run",
-                    models.DateTimeField(
+                    djq.schedules.fields.MomentField(
                         default=django.utils.timezone.now, null=True, verbose_name="next run"
                     ),
                 ),
@@ -147,9 +194,89 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "catch_up",
+                    models.BooleanField(
+                        blank=True,
+                        default=None,
+                        help_text="Whether each missed run is made up for; unknown: as configured",
+                        null=True,
+                        verbose_name="catch up",
+                    ),
+                ),
+                (
+                    "overlap",
+                    models.CharField(
+                        choices=[
+                            ("allow", "Allow"),
+                            ("skip", "Skip while the last run is unfinished"),
+                        ],
+                        default="allow",
+                        max_length=5,
+                        verbose_name="overlap",
+                    ),
+                ),
+                (
+                    "intended_date_kwarg",
+                    models.CharField(
+                        blank=True,
+                        help_text="Name of a keyword that tells the function for which time it was meant",
+                        max_length=100,
+                        null=True,
+                        verbose_name="keyword for the intended time",
+                    ),
+                ),
+                ("enabled", models.BooleanField(default=True, verbose_name="enabled")),
+                (
                     "last_error",
                     models.TextField(
                         blank=True, default="", editable=False, verbose_name="last error"
+                    ),
+                ),
+                (
+                    "anchor",
+                    models.CharField(blank=True, default="", editable=False, max_length=200),
+                ),
+                ("pending", models.TextField(blank=True, default="", editable=False)),
+                (
+                    "held_until",
+                    djq.schedules.fields.MomentField(default=None, editable=False, null=True),
+                ),
+                (
+                    "unfinished",
+                    models.CharField(blank=True, default="", editable=False, max_length=32),
+                ),
+                (
+                    "sent_at",
+                    djq.schedules.fields.MomentField(
+                        default=None, editable=False, null=True, verbose_name="last sent"
+                    ),
+                ),
+                (
+                    "due_at",
+                    models.GeneratedField(
+                        db_persist=True,
+                        expression=models.Case(
+                            models.When(
+                                models.Q(("pending", ""), _negated=True),
+                                then=models.F("held_until"),
+                            ),
+                            models.When(
+                                models.Q(
+                                    ("enabled", True), models.Q(("repeats", 0), _negated=True)
+                                ),
+                                then=django.db.models.functions.comparison.Coalesce(
+                                    "held_until", "next_run", output_field=models.DateTimeField()
+                                ),
+                            ),
+                            output_field=models.DateTimeField(),
+                        ),
+                        output_field=models.DateTimeField(null=True),
+                    ),
+                ),
+                (
+                    "name",
+                    djq.models.NameField(
+                        blank=True, max_length=100, null=True, unique=True, verbose_name="name"
                     ),
                 ),
             ],
@@ -157,8 +284,9 @@ class Migration(migrations.Migration):
                 "verbose_name": "Scheduled task",
                 "verbose_name_plural": "Scheduled tasks",
                 "ordering": ["next_run"],
-                "indexes": [models.Index(fields=["next_run"], name="djq_schedule_due")],
+                "indexes": [models.Index(fields=["due_at", "id"], name="djq_schedule_due")],
             },
+            bases=(djq.schedules.fields.ScheduleChoices, models.Model),
         ),
         migrations.CreateModel(
             name="Task",
@@ -213,46 +341,6 @@ class Migration(migrations.Migration):
                     models.Index(fields=["name"], name="djq_task_name"),
                     models.Index(fields=["group", "success"], name="djq_task_group"),
                 ],
-            },
-        ),
-        migrations.CreateModel(
-            name="IterElement",
-            fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
-                ("iter", djq.models.ExactCharField(editable=False, max_length=32)),
-                ("place", models.IntegerField()),
-                ("success", models.BooleanField()),
-                ("value", models.BinaryField()),
-                ("body", models.BinaryField(default=b"")),
-                ("traceback", models.TextField(default="")),
-                ("stopped", models.DateTimeField()),
-            ],
-            options={
-                "constraints": [
-                    models.UniqueConstraint(fields=("iter", "place"), name="djq_iterelement_once")
-                ],
-            },
-        ),
-        migrations.CreateModel(
-            name="IterProgress",
-            fields=[
-                (
-                    "id",
-                    djq.models.ExactCharField(
-                        editable=False, max_length=32, primary_key=True, serialize=False
-                    ),
-                ),
-                ("total", models.IntegerField()),
-                ("done", models.IntegerField(default=0)),
-                ("touched", models.DateTimeField()),
-            ],
-            options={
-                "indexes": [models.Index(fields=["touched"], name="djq_iterprogress_old")],
             },
         ),
         migrations.CreateModel(

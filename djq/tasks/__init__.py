@@ -30,6 +30,7 @@ from djq.tasks.reading import (
     result,
     result_group,
 )
+from djq.tasks.scheduling import schedule
 from djq.tasks.sending import async_task, async_tasks
 
 __all__ = [
@@ -62,4 +63,5 @@ __all__ = [
     "queue_size",
     "result",
     "result_group",
+    "schedule",
 ]

@@ -114,6 +114,7 @@ class Project:
             "workers": 2,
             "poll": 0.05,
             "save_limit": 0,
+            "scheduler": False,
             **q_cluster,
         }
         (folder / "manage.py").write_text(MANAGE)
@@ -247,6 +248,7 @@ class RunningCluster:
         """Each seat is taken by exactly one process."""
         seats = {"sentinel": 1, "pusher": 1, "monitor": 1}
         seats["worker"] = self.project.q_cluster["workers"]
+        seats["scheduler"] = int(self.project.q_cluster["scheduler"])
         return {role: len(self.pids(role)) for role in seats} == seats
 
     def wait_until_full(self, seconds):

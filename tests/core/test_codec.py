@@ -84,6 +84,7 @@ plain_messages = st.builds(
     max_attempts=st.none() | st.integers(min_value=1),
     cached=st.booleans() | seconds,
     place=st.integers(0, 2**31),
+    schedule=st.none() | st.integers(min_value=1),
 )
 members = st.builds(
     attrs.evolve,
@@ -192,6 +193,7 @@ def test_a_delivery_is_made_of_the_header_and_keeps_the_frame(message):
         (frame_of(header(place=-1)), "place -1"),
         (frame_of(header(of=0)), "of 0"),
         (frame_of(header(iter=7)), "iter 7"),
+        (frame_of(header(schedule="1")), "schedule '1'"),
         (frame_of(header(goes_on=1)), "goes_on 1"),
         (frame_of(header(hands_on="yes")), "hands_on 'yes'"),
         (frame_of(header(body=-1), b"body"), "body -1"),

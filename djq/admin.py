@@ -1,0 +1,163 @@
+"""The admin of schedules: a form that checks every field, shows the next runs, and overwrites nothing.
+
+Only what somebody changed in the form is written: the scheduler goes on meanwhile, and a page that
+was opened a while ago must not set `next_run` or `repeats` back.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import Field, OuterRef, QuerySet, Subquery
+from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from djq.core.walltime import Kind
+from djq.exceptions import DjqError
+from djq.models import Schedule, Task
+from djq.tasks import scheduling
+
+RUNS_SHOWN = 10
+ERROR_CHARACTERS_SHOWN = 100
+
+
+@admin.register(Schedule)
+class ScheduleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
+    """Schedules: list, form, preview, and what can be done with several at a time."""
+
+    list_display = (
+        *("id", "name", "func", "schedule_type", "repeats", "enabled", "next_run"),
+        *("last_run", "success", "error"),
+    )
+    list_display_links = ("id", "name")
+    list_filter = ("next_run", "schedule_type", "enabled")
+    search_fields = ("func", "name")
+    readonly_fields = ("upcoming_runs", "last_run", "success", "last_error")
+    actions = ("pause", "resume", "run_now")
+    fieldsets = (
+        (None, {"fields": ("name", "func", "args", "kwargs", "hook", "q_options", "enabled")}),
+        (
+            _("When"),
+            {
+                "fields": (
+                    *("schedule_type", "minutes", "cron", "time_zone", "next_run", "repeats"),
+                    *("catch_up", "overlap", "intended_date_kwarg", "upcoming_runs"),
+                )
+            },
+        ),
+        (_("Last run"), {"fields": ("last_run", "success", "last_error")}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Schedule]:
+        """Rows with what their last task came to: one query for a page."""
+        last = Task.objects.filter(id=OuterRef("task"))
+        rows: QuerySet[Schedule] = super().get_queryset(request)
+        return rows.annotate(
+            last_name=Subquery(last.values("name")[:1]),
+            last_success=Subquery(last.values("success")[:1]),
+        )
+
+    def formfield_for_dbfield(
+        self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any
+    ) -> forms.Field | None:
+        """Remember beside its field what the page showed, where the scheduler writes too."""
+        found = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if found is not None and db_field.name in {"next_run", "repeats"}:
+            found.show_hidden_initial = True
+        if found is not None and db_field.name == "next_run":
+            found.required = False
+        return found
+
+    def save_model(
+        self,
+        request: HttpRequest,
+        obj: Schedule,
+        form: forms.ModelForm[Schedule],
+        change: bool,  # noqa: FBT001 - Django's own
+    ) -> None:
+        """Write what was changed, and nothing else."""
+        if not change:
+            super().save_model(request, obj, form, change)
+            return
+        changed = set(form.changed_data)
+        if "enabled" in changed and obj.enabled and "next_run" not in changed:
+            scheduling.skip_to_the_future(obj)
+            changed.add("next_run")
+        if changed:
+            obj.save(update_fields=sorted(changed))
+
+    @admin.display(description=_("next runs"))
+    def upcoming_runs(self, schedule: Schedule) -> str | SafeString:
+        """The next runs, with what daylight saving does to them."""
+        if schedule.pk is None:
+            return "-"
+        try:
+            runs = schedule.upcoming(RUNS_SHOWN)
+        except DjqError as error:
+            return str(error)
+        if not runs:
+            return str(_("none: it is paused, or used up"))
+        lines = format_html_join(
+            "",
+            "<li{}>{}</li>",
+            [
+                (
+                    ""
+                    if run.kind is Kind.PLAIN
+                    else format_html(' class="djq-{}"', run.kind.name.lower()),
+                    str(run),
+                )
+                for run in runs
+            ],
+        )
+        return format_html("<ol>{}</ol>", lines)
+
+    @admin.display(description=_("last run"))
+    def last_run(self, schedule: Schedule) -> str | None:
+        """The last task that has ended, as a link where there is a page for it."""
+        name, success = getattr(schedule, "last_name", None), self.success(schedule)
+        if name is None or success is None:
+            return None
+        return schedule.last_run_link(schedule.task or "", name, success)
+
+    @admin.display(description=_("success"), boolean=True)
+    def success(self, schedule: Schedule) -> bool | None:
+        """Whether it succeeded."""
+        found: bool | None = getattr(schedule, "last_success", None)
+        return found
+
+    @admin.display(description=_("last error"))
+    def error(self, schedule: Schedule) -> str:
+        """What is wrong, cut."""
+        text = schedule.last_error
+        return text if len(text) <= ERROR_CHARACTERS_SHOWN else f"{text[:ERROR_CHARACTERS_SHOWN]}…"
+
+    @admin.action(description=_("Pause the selected schedules"), permissions=["change"])
+    def pause(self, request: HttpRequest, chosen: QuerySet[Schedule]) -> None:
+        """Let them make no tasks."""
+        self._each(request, chosen, scheduling.pause)
+
+    @admin.action(description=_("Resume the selected schedules"), permissions=["change"])
+    def resume(self, request: HttpRequest, chosen: QuerySet[Schedule]) -> None:
+        """Let them go on with their next slots."""
+        self._each(request, chosen, scheduling.resume)
+
+    @admin.action(description=_("Run the selected schedules now"), permissions=["change"])
+    def run_now(self, request: HttpRequest, chosen: QuerySet[Schedule]) -> None:
+        """Send one more task of each."""
+        self._each(request, chosen, scheduling.run_now)
+
+    def _each(self, request: HttpRequest, chosen: QuerySet[Schedule], act: Any) -> None:
+        done = 0
+        for schedule in chosen:
+            try:
+                act(schedule)
+                done += 1
+            except DjqError as error:
+                self.message_user(request, f"{schedule}: {error}", messages.ERROR)
+        if done:
+            self.message_user(request, _("Done with %d of the schedules.") % done)

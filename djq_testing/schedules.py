@@ -1,0 +1,110 @@
+"""A schedule store in memory: the specification of the real one, in the plainest code there is."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import attrs
+
+from djq.core.schedules import RUN_FAILED, Change, ScheduleRow
+from djq.ports import Clock, ScheduleEnd
+
+
+@attrs.define
+class MemoryRow:
+    """A schedule, and what the scheduler does not decide by."""
+
+    row: ScheduleRow
+    enabled: bool = True
+    held_until: datetime | None = None
+
+    @property
+    def due_at(self) -> datetime | None:
+        """When a scheduler has to look at it. None: never."""
+        if self.row.pending:
+            return self.held_until
+        if self.enabled and self.row.repeats != 0:
+            return self.held_until or self.row.next_run
+        return None
+
+
+class MemoryScheduleStore:
+    """Schedules in memory."""
+
+    alias: str | None = None
+
+    def __init__(self, *, clock: Clock) -> None:
+        self._clock = clock
+        self.rows: dict[int, MemoryRow] = {}
+
+    def add(self, *, enabled: bool = True, **fields: Any) -> int:
+        """Keep a new schedule; gives its key."""
+        id: int = fields.pop("id", len(self.rows) + 1)
+        self.rows[id] = MemoryRow(ScheduleRow(id=id, **fields), enabled)
+        return id
+
+    def now(self) -> datetime:
+        return self._clock.now()
+
+    def next_due(self) -> datetime | None:
+        return min((each.due_at for each in self.rows.values() if each.due_at), default=None)
+
+    @contextmanager
+    def unit(self) -> Iterator[None]:
+        """What goes wrong in it leaves everything as it was."""
+        before = copy.deepcopy(self.rows)
+        try:
+            yield
+        except BaseException:
+            self.rows = before
+            raise
+
+    def take(self, now: datetime, limit: int) -> list[ScheduleRow]:
+        due = [(each.due_at, each) for each in self.rows.values() if each.due_at is not None]
+        due = sorted((at, each.row.id, each) for at, each in due if at <= now)  # type: ignore[misc]
+        found = [each for _, _, each in due[:limit]]  # type: ignore[misc]
+        return [attrs.evolve(each.row, held=each.held_until is not None) for each in found]
+
+    def put(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            if change.delete and not change.pending:
+                del self.rows[change.id]
+                continue
+            values = attrs.asdict(change, recurse=False)
+            for name in ("id", "delete", "held_until"):
+                del values[name]
+            kept = self.rows[change.id]
+            kept.row = attrs.evolve(kept.row, **values)
+            kept.held_until = change.held_until
+
+    def sent(self, token: str, ids: Sequence[int]) -> None:
+        for id in ids:
+            kept = self.rows.get(id)
+            if kept is None or not kept.row.pending.startswith(token):
+                continue
+            row = kept.row
+            if row.schedule_type == "O" and row.repeats < 0 and row.next_run is None:
+                del self.rows[id]
+            kept.row, kept.held_until = attrs.evolve(row, pending=""), None
+
+    def ended(self, ends: Sequence[ScheduleEnd]) -> None:
+        for end in ends:
+            kept = self.rows.get(end.schedule)
+            if kept is None:
+                continue
+            row = kept.row
+            if row.unfinished == end.task_id:
+                row = attrs.evolve(row, unfinished="")
+            own = row.last_error and not row.last_error.startswith(RUN_FAILED)
+            if row.task == end.task_id and not own:
+                row = attrs.evolve(row, last_error=end.error and RUN_FAILED + end.error)
+            kept.row = row
+
+    def unhold(self, now: datetime, latest: datetime) -> None:
+        for kept in self.rows.values():
+            if kept.held_until is not None and kept.held_until > latest:
+                kept.held_until = now

@@ -1,0 +1,55 @@
+"""The contract of schedule stores, filled in for the twin in memory and for every database."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+
+from djq.models import Schedule
+from djq.schedules.database import DatabaseScheduleStore
+from djq.schedules.rows import row_of
+from djq_testing.clock import ManualClock
+from djq_testing.contract.schedules import NOON, ScheduleStoreContract
+from djq_testing.schedules import MemoryScheduleStore
+
+
+class KeptInMemory:
+    def __init__(self):
+        self.store = MemoryScheduleStore(clock=ManualClock(NOON))
+        self.add = self.store.add
+
+    def row(self, id):
+        kept = self.store.rows.get(id)
+        return kept and attrs.evolve(kept.row, held=kept.held_until is not None)
+
+
+class KeptInDatabase:
+    def __init__(self, alias):
+        self.store = DatabaseScheduleStore(alias=alias, clock=ManualClock(NOON))
+        self._rows = Schedule.objects.using(alias)
+
+    def add(self, **fields):
+        return self._rows.create(**fields).pk
+
+    def row(self, id):
+        found = self._rows.filter(pk=id).first()
+        return found and row_of(found)
+
+
+class TestMemoryScheduleStore(ScheduleStoreContract):
+    @pytest.fixture
+    def kept(self):
+        return KeptInMemory()
+
+
+class TestDatabaseScheduleStore(ScheduleStoreContract):
+    @pytest.fixture
+    def kept(self, database):
+        return KeptInDatabase(database)
+
+
+class TestDatabaseScheduleStoreWithoutTimeZones(TestDatabaseScheduleStore):
+    @pytest.fixture(autouse=True)
+    def _naive(self, settings):
+        settings.USE_TZ = False
+        settings.TIME_ZONE = "America/New_York"

@@ -1,0 +1,65 @@
+"""Decisions about rows, where the component's tests do not look."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from djq.core.schedules import (
+    Custom,
+    ScheduleRow,
+    anchored,
+    decide,
+    error_text,
+    refused,
+    slot_of,
+    with_token,
+)
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+CUSTOM = Custom(catch_up=True, time_zone="UTC")
+
+
+def row(**fields):
+    return ScheduleRow(**{"id": 1, "func": "f.g", "schedule_type": "H", "next_run": NOON, **fields})
+
+
+@pytest.mark.parametrize(
+    "anchor", ["", "x", "2026-01-01T12:00:00+00:00", "x y UTC", "2026-01-01T12:00:00+00:00 y UTC"]
+)
+def test_an_anchor_that_cannot_be_read_says_nothing(anchor):
+    assert anchored(anchor) == (None, None)
+
+
+def test_an_anchor_of_another_zone_says_nothing():
+    anchor = "2026-01-01T12:00:00+00:00 2026-01-01T12:00:00 UTC"
+
+    assert anchored(anchor, "Europe/Berlin") == (None, None)
+    assert anchored(anchor, "UTC") == (NOON, NOON.replace(tzinfo=None))
+
+
+def test_a_row_without_a_time_has_no_slot():
+    assert slot_of(row(next_run=None), None, "UTC") is None
+
+
+def test_the_same_row_is_decided_in_the_same_way_and_the_next_one_otherwise():
+    first = decide(row(), NOON, CUSTOM, ZoneInfo, 5)
+
+    assert first == decide(row(), NOON, CUSTOM, ZoneInfo, 5)
+    other = decide(row(task=first.change.task), NOON, CUSTOM, ZoneInfo, 5)
+    assert other.runs[0].task_id != first.runs[0].task_id
+
+
+def test_what_is_not_sent_needs_no_token():
+    held = refused(row(), NOON, "no")
+
+    assert with_token(held, "t" * 32, NOON) == held
+
+
+def test_errors_are_kept_as_every_database_can_keep_them():
+    text = error_text("a\0b\ud800" + "c" * 5_000)
+
+    assert text.startswith("a\\x00b\\ud800c")
+    assert len(text) <= 1_000
