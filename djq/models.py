@@ -203,8 +203,8 @@ class Failure(Task):
         verbose_name_plural = _("Failed tasks")
 
 
-class IterProgress(models.Model):
-    """An iter of which elements have come: how many, and when the last one did."""
+class Progress(models.Model):
+    """How far an iter or a chain has come: the elements that are there, or the links that were sent."""
 
     id = ExactCharField(max_length=32, primary_key=True, editable=False)
     total = models.IntegerField()
@@ -212,7 +212,7 @@ class IterProgress(models.Model):
     touched = models.DateTimeField()
 
     class Meta:
-        indexes: ClassVar = [models.Index(fields=["touched"], name="djq_iterprogress_old")]
+        indexes: ClassVar = [models.Index(fields=["touched"], name="djq_progress_old")]
 
     def __str__(self) -> str:
         return str(self.id)

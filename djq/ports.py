@@ -199,6 +199,22 @@ class ResultStore(Protocol):
         """
         ...
 
+    def sent(self, links: Iterable[TaskMessage]) -> Mapping[str, int]:
+        """How many links of the chains of these have been sent, by the chain's id; as far as is known.
+
+        Raises:
+            StoreUnavailable: Try again later.
+        """
+        ...
+
+    def mark_sent(self, links: Sequence[TaskMessage]) -> None:
+        """Remember that these links have been sent, and with them all before them.
+
+        Raises:
+            StoreUnavailable: Try again later.
+        """
+        ...
+
     def present(self, finished: Finished) -> object:
         """The task object that a hook is called with; it may be unsaved."""
         ...

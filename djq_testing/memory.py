@@ -174,6 +174,8 @@ class MemoryStore:
         self._tasks: dict[str, MemoryTask] = {}
         self._elements: dict[str, dict[int, Element]] = {}
         """The elements of each iter by their places."""
+        self._sent: dict[str, int] = {}
+        """How many links of each chain have been sent."""
 
     @property
     def tasks(self) -> list[MemoryTask]:
@@ -207,6 +209,17 @@ class MemoryStore:
         """What is kept of these tasks."""
         ids = [message.id for message in tasks]
         return {id: _finished(self._tasks[id]) for id in ids if id in self._tasks}
+
+    def sent(self, links: Iterable[TaskMessage]) -> dict[str, int]:
+        """How many links of the chains of these have been sent."""
+        chains = {link.chain for link in links}
+        return {chain: count for chain, count in self._sent.items() if chain in chains}
+
+    def mark_sent(self, links: Sequence[TaskMessage]) -> None:
+        """Remember that these links have been sent."""
+        for link in links:
+            if link.chain is not None:
+                self._sent[link.chain] = max(self._sent.get(link.chain, 0), link.place + 1)
 
     def present(self, finished: Finished) -> MemoryTask:
         """The task object that a hook is called with."""

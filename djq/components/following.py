@@ -21,7 +21,7 @@ from djq.core.gathering import Gathered
 from djq.core.message import Finished, TaskMessage
 from djq.core.protocol import Settled
 from djq.core.settlement import bare, failure, winners
-from djq.exceptions import StoreRefused
+from djq.exceptions import StoreRefused, StoreUnavailable
 from djq.ports import Broker, Clock, ResultStore
 
 
@@ -47,6 +47,8 @@ class Batch:
     """Hooks that can never be sent."""
     unsent: list[Finished] = attrs.Factory(list)
     """Failures of links that can never be sent, and of those that will never run for that."""
+    unmarked: list[TaskMessage] = attrs.Factory(list)
+    """Links that were sent, and of which the cache is still to be told."""
     returned: list[Settled] = attrs.Factory(list)
     """What could not be handed back: failures that are to be kept after this batch."""
 
@@ -85,7 +87,7 @@ class Followers:
             if not one.outcome.success and one.message.hook is not None
         ]
         kept = self._store.kept(failures) if failures else {}
-        batch.unfollowed, batch.unsent = [], []
+        batch.unfollowed, batch.unsent, batch.unmarked = [], [], []
         # A monitor may have died between a success and its hook. Whatever then becomes of the task
         # when it is delivered again, its record is the success, and its hook is still to be called.
         outcomes = _standing(outcomes, kept)
@@ -94,15 +96,19 @@ class Followers:
             links = self._links_of(final, batch.before or {})
             outcomes = final = self._send(_hooks_of(outcomes), links, batch)
 
+    def confirm(self, batch: Batch) -> None:
+        """Remember what was sent in a unit, now that it cannot be undone any more."""
+        if batch.unmarked:
+            # Otherwise a link that is delivered once more would send the next one once more.
+            with suppress(StoreUnavailable):
+                self._store.mark_sent(batch.unmarked)
+
     def _links_of(
         self, final: Sequence[Finished], before: Mapping[str, Finished]
     ) -> dict[str, TaskMessage]:
-        links = {}
-        for one in _standing(final, before):
-            link = next_link(one)
-            if link is not None and sends_next(one, link, before, one_unit=self._one_unit):
-                links[link.id] = link
-        return links
+        links = [link for one in _standing(final, before) if (link := next_link(one)) is not None]
+        sent = self._store.sent(links) if links else {}
+        return {link.id: link for link in links if sends_next(link, before, sent)}
 
     def _kept_of_links(self, final: Sequence[Finished]) -> Mapping[str, Finished]:
         """What is kept of the links that have another behind them, and of those others."""
@@ -124,8 +130,10 @@ class Followers:
             for place, (task, hook) in enumerate(hooks.values())
             if place in refused
         ]
+        places = dict(enumerate(links.values(), len(hooks)))
+        self._mark([link for place, link in places.items() if place not in refused], batch)
         failed = []
-        for place, link in enumerate(links.values(), len(hooks)):
+        for place, link in places.items():
             if place in refused:
                 line = f"TaskRefused: it could not be sent: {refused[place]}"
                 failed.append(Finished(link, failure(line, self._clock.now()), attempt=0))
@@ -137,6 +145,14 @@ class Followers:
                 failed = self.save_apart(failed, batch)
             batch.unsent += failed
         return failed
+
+    def _mark(self, links: Sequence[TaskMessage], batch: Batch) -> None:
+        """Remember that these were sent; in a unit that may still be undone a cache is told later."""
+        later = [link for link in links if self._one_unit and link.cached]
+        batch.unmarked += later
+        at_once = [link for link in links if not (self._one_unit and link.cached)]
+        if at_once:
+            self._store.mark_sent(at_once)
 
     def _save_alone(self, failed: Finished, batch: Batch) -> Finished:
         try:

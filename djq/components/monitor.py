@@ -177,6 +177,7 @@ class Monitor:
                 with self._store.unit():
                     for stage in stages:
                         stage(batch)
+                self._followers.confirm(batch)
             else:
                 for stage in stages[batch.stage :]:
                     stage(batch)

@@ -80,22 +80,17 @@ def stopped_links(finished: Finished) -> Iterator[Finished]:
         yield Finished(attrs.evolve(link, rest=b""), failure(line, outcome.stopped_at), attempt=0)
 
 
-def sends_next(
-    finished: Finished, link: TaskMessage, before: Mapping[str, Finished], *, one_unit: bool
-) -> bool:
-    """Whether the next link has to be sent, or an earlier delivery of this one has seen to it.
+def sends_next(link: TaskMessage, before: Mapping[str, Finished], sent: Mapping[str, int]) -> bool:
+    """Whether the next link has to be sent, or an earlier delivery of the one before has seen to it.
 
-    `before` is what was kept of both links before this outcome was saved. `one_unit` says that what
-    follows is sent in the transaction in which the database keeps an outcome: a success in it never
-    stands alone. Elsewhere whoever kept it may have died before he sent: the link is sent again
-    then, by the same id, unless it is known to have run.
+    `before` is what was kept of the link before, `sent` how many links of each chain are known to
+    have been sent. Whoever sent it may have died before he could say so: it is sent again then, by
+    the same id, unless it is known to have run.
     """
-    kept = before.get(link.id)
-    if kept is not None and not was_stopped(kept):
+    if link.chain is not None and sent.get(link.chain, 0) > link.place:
         return False
-    own = before.get(finished.message.id)
-    is_whole = one_unit and not finished.message.cached
-    return not (is_whole and finished.outcome.success and own is not None and own.outcome.success)
+    kept = before.get(link.id)
+    return kept is None or was_stopped(kept)
 
 
 def _asked_for_at(finished: Finished) -> datetime:

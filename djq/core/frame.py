@@ -74,6 +74,8 @@ def _add_membership(header: dict[str, Any], message: TaskMessage) -> None:
     header["of"] = message.total
     if message.iter is not None:
         header["iter"] = message.iter
+    if message.chain is not None:
+        header["chain"] = message.chain
     if message.rest:
         header["body"] = len(message.body)
     if message.goes_on:
@@ -107,6 +109,7 @@ def unpack(frame: bytes) -> TaskMessage:
         place=0 if get("place") is None else _count(header, "place"),
         total=None if get("of") is None else _count(header, "of"),
         iter=None if get("iter") is None else _text(header, "iter"),
+        chain=None if get("chain") is None else _text(header, "chain"),
         rest=frame[body_end:],
         goes_on=get("goes_on") is not None and _flag(header, "goes_on"),
         hands_on=get("hands_on") is not None and _flag(header, "hands_on"),
@@ -208,6 +211,7 @@ _CHECKS: Mapping[str, Callable[[dict[str, Any], str], object]] = {
     "place": _count,
     "of": _count,
     "iter": _text,
+    "chain": _text,
     "goes_on": _flag,
     "hands_on": _flag,
     "schedule": _count,

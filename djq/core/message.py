@@ -71,6 +71,9 @@ class TaskMessage:
     """The id of the iter whose element this is: 32 hex digits. The name, group, `save` and `cached`
     are those of the iter then, since an element's outcome is not kept by itself. None: no element."""
 
+    chain: str | None = None
+    """The id of the chain whose link this is: 32 hex digits. None: no link."""
+
     rest: bytes = b""
     """The frame of the chain's next link, which holds the one after it. Empty: nothing follows."""
 

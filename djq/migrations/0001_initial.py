@@ -40,7 +40,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="IterProgress",
+            name="Progress",
             fields=[
                 (
                     "id",
@@ -53,7 +53,7 @@ class Migration(migrations.Migration):
                 ("touched", models.DateTimeField()),
             ],
             options={
-                "indexes": [models.Index(fields=["touched"], name="djq_iterprogress_old")],
+                "indexes": [models.Index(fields=["touched"], name="djq_progress_old")],
             },
         ),
         migrations.CreateModel(

@@ -30,6 +30,7 @@ from djq.ports import Clock
 from djq.results.cache_entries import (
     Members,
     call_order,
+    chain_key,
     entry_of,
     finished_of,
     group_key,
@@ -39,7 +40,7 @@ from djq.results.cache_entries import (
     task_key,
 )
 from djq.results.cache_iters import CacheIters
-from djq.results.cache_log import TRIES_MAX, CacheLogs, Chunk, insist, refusal
+from djq.results.cache_log import KEPT_SECONDS, TRIES_MAX, CacheLogs, Chunk, insist, refusal
 from djq.results.texts import plain, refuse_unfit
 
 if TYPE_CHECKING:
@@ -102,6 +103,23 @@ class CacheStore:
         """What is kept of these tasks."""
         with self._guard():
             return self._load(message.id for message in tasks)
+
+    def sent(self, links: Iterable[TaskMessage]) -> dict[str, int]:
+        """How many links of the chains of these have been sent."""
+        keys = {chain_key(link.chain): link.chain for link in links if link.chain is not None}
+        with self._guard():
+            found = self._get_many(list(keys))
+        return {keys[key]: count for key, count in found.items()}
+
+    def mark_sent(self, links: Sequence[TaskMessage]) -> None:
+        """Remember that these links have been sent."""
+        counts = {
+            chain_key(link.chain): link.place + 1
+            for link in sorted(links, key=lambda link: link.place)
+            if link.chain is not None
+        }
+        with self._guard():
+            self._set_many(counts, KEPT_SECONDS)
 
     def present(self, finished: Finished) -> Task:
         """The task object that a hook is called with: an unsaved one."""

@@ -82,6 +82,10 @@ def iter_key(id: str) -> str:
     return f"{PREFIX}:iter:{id}"
 
 
+def chain_key(id: str) -> str:
+    return f"{PREFIX}:chain:{id}"
+
+
 def over_key(id: str) -> str:
     return f"{PREFIX}:iter:{id}:over"
 

@@ -30,6 +30,7 @@ from djq.core.message import TRACEBACK_CHARACTERS_MAX, Finished, Outcome, TaskMe
 from djq.core.settlement import winners
 from djq.exceptions import StoreRefused, StoreUnavailable
 from djq.results import groups
+from djq.results.chains import DatabaseChains
 from djq.results.elements import DatabaseElements
 from djq.results.moments import as_kept, as_meant
 from djq.results.texts import plain, refuse_unfit
@@ -87,6 +88,7 @@ class DatabaseStore:
         self.alias: str | None = alias
         self._alias = alias
         self._save_limit = save_limit
+        self._chains = DatabaseChains(alias)
         self._elements = DatabaseElements(alias, results_bytes_max)
 
     def save(self, batch: Sequence[Finished]) -> Sequence[Gathered]:
@@ -160,6 +162,16 @@ class DatabaseStore:
                 for start in range(0, len(wanted), ROWS_MAX)
                 for task in self.tasks().filter(id__in=wanted[start : start + ROWS_MAX])
             }
+
+    def sent(self, links: Iterable[TaskMessage]) -> dict[str, int]:
+        """How many links of the chains of these have been sent."""
+        with self._guard():
+            return self._chains.sent(links)
+
+    def mark_sent(self, links: Sequence[TaskMessage]) -> None:
+        """Remember that these links have been sent."""
+        with self._guard():
+            self._chains.mark(links)
 
     def tasks(self) -> QuerySet[Task]:
         """All that is kept here."""

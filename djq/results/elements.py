@@ -32,10 +32,10 @@ from djq.results.texts import plain
 if TYPE_CHECKING:
     from django.db.models import QuerySet
 
-    from djq.models import IterElement, IterProgress
+    from djq.models import IterElement, Progress
 
 KEPT_DAYS = 30
-"""Iters of which nothing more has come for so long are given up, with what is there of them."""
+"""Iters and chains of which nothing more has come for so long are given up, with what is there of them."""
 
 ROWS_MAX = 200
 BYTES_MAX = 2_000_000
@@ -43,7 +43,7 @@ BYTES_MAX = 2_000_000
 
 
 class DatabaseElements:
-    """The tables `djq_iterprogress` and `djq_iterelement` of one database."""
+    """The iters in the tables `djq_progress` and `djq_iterelement` of one database."""
 
     def __init__(self, alias: str, results_bytes_max: int = RESULTS_BYTES_MAX) -> None:
         """`results_bytes_max` is how large all the results of an iter may be together."""
@@ -86,21 +86,27 @@ class DatabaseElements:
         else:
             gathered = gather(message, list(self._load(id)))
         _delete(self._elements(id))
-        self._forget_before(latest - timedelta(days=KEPT_DAYS))
+        forget_before(self._alias, latest - timedelta(days=KEPT_DAYS))
         return gathered
 
     def _lock(self, id: str, message: TaskMessage, latest: datetime) -> tuple[int, int]:
         """Lock the row of an iter, made now if this is the first that is heard of it."""
         assert message.total is not None, "an element knows how many there are"
-        touched = as_kept(connections[self._alias], latest)
+        # A write, so that it waits for others and then sees what they have committed. One statement: on
+        # MariaDB a plain insert of what is there already takes a weaker lock, and two who then want
+        # the stronger one wait for each other.
+        connection = connections[self._alias]
         progress = self._progress()
-        # A write, so that it waits for others and then sees what they have committed. It comes first:
-        # MariaDB locks a row that is there already in a weaker way when it is inserted once more, and
-        # two who then want the stronger lock would wait for each other.
-        if not progress.filter(id=id).update(touched=touched):
-            row = progress.model(id=id, total=message.total, done=0, touched=touched)
-            progress.bulk_create([row], ignore_conflicts=True)
-            progress.filter(id=id).update(touched=touched)
+        row = progress.model(
+            id=id, total=message.total, done=0, touched=as_kept(connection, latest)
+        )
+        has_target = connection.features.supports_update_conflicts_with_target
+        progress.bulk_create(
+            [row],
+            update_conflicts=True,
+            update_fields=["touched"],
+            unique_fields=["id"] if has_target else None,
+        )
         return progress.filter(id=id).values_list("done", "total").get()
 
     def _insert(self, id: str, elements: Sequence[Element]) -> None:
@@ -128,14 +134,6 @@ class DatabaseElements:
             moment = as_meant(stopped)
             yield Element(place, success, bytes(value), bytes(body), traceback, moment)
 
-    def _forget_before(self, moment: datetime) -> None:
-        old = self._progress().filter(touched__lt=as_kept(connections[self._alias], moment))
-        ids = list(old.values_list("id", flat=True)[:ROWS_MAX])
-        if ids:
-            model: type[IterElement] = apps.get_model("djq", "IterElement")
-            _delete(model.objects.using(self._alias).filter(iter__in=ids))
-            _delete(self._progress().filter(id__in=ids))
-
     def _elements(self, id: str) -> QuerySet[IterElement]:
         model: type[IterElement] = apps.get_model("djq", "IterElement")
         elements = model.objects.using(self._alias).filter(iter=id)
@@ -143,9 +141,20 @@ class DatabaseElements:
         mysql = connections[self._alias].vendor == "mysql"
         return elements.select_for_update() if mysql else elements
 
-    def _progress(self) -> QuerySet[IterProgress]:
-        model: type[IterProgress] = apps.get_model("djq", "IterProgress")
+    def _progress(self) -> QuerySet[Progress]:
+        model: type[Progress] = apps.get_model("djq", "Progress")
         return model.objects.using(self._alias).all()
+
+
+def forget_before(alias: str, moment: datetime) -> None:
+    """Give up iters and chains of which nothing has come since then, some at a time."""
+    progress: type[Progress] = apps.get_model("djq", "Progress")
+    elements: type[IterElement] = apps.get_model("djq", "IterElement")
+    old = progress.objects.using(alias).filter(touched__lt=as_kept(connections[alias], moment))
+    ids = list(old.values_list("id", flat=True)[:ROWS_MAX])
+    if ids:
+        _delete(elements.objects.using(alias).filter(iter__in=ids))
+        _delete(progress.objects.using(alias).filter(id__in=ids))
 
 
 def _portions(elements: Sequence[Element]) -> Iterator[list[Element]]:

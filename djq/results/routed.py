@@ -44,12 +44,31 @@ class RoutedStore:
 
     def kept(self, tasks: Iterable[TaskMessage]) -> dict[str, Finished]:
         """What is kept of these tasks, each where its outcome goes."""
-        wanted = list(tasks)
-        cached = [message for message in wanted if message.cached]
-        rest = [message for message in wanted if not message.cached]
+        cached, rest = _parted(tasks)
         found = self._cache.kept(cached) if cached else {}
         return {**found, **self._database.kept(rest)} if rest else found
+
+    def sent(self, links: Iterable[TaskMessage]) -> dict[str, int]:
+        """How many links of the chains of these have been sent."""
+        cached, rest = _parted(links)
+        found = self._cache.sent(cached) if cached else {}
+        return {**found, **self._database.sent(rest)} if rest else found
+
+    def mark_sent(self, links: Sequence[TaskMessage]) -> None:
+        """Remember that these links have been sent."""
+        cached, rest = _parted(links)
+        if cached:
+            self._cache.mark_sent(cached)
+        if rest:
+            self._database.mark_sent(rest)
 
     def present(self, finished: Finished) -> Task:
         """The task object that a hook is called with."""
         return (self._cache if finished.message.cached else self._database).present(finished)
+
+
+def _parted(tasks: Iterable[TaskMessage]) -> tuple[list[TaskMessage], list[TaskMessage]]:
+    """Those whose outcomes go to the cache, and the others."""
+    wanted = list(tasks)
+    cached = [message for message in wanted if message.cached]
+    return cached, [message for message in wanted if not message.cached]

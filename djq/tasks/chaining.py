@@ -102,6 +102,7 @@ def _prepare(
             attrs.evolve(
                 link,
                 total=len(links),
+                chain=chain_id,
                 rest=frame,
                 goes_on=on_failure == "continue",
                 hands_on=pass_result,

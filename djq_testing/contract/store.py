@@ -8,6 +8,7 @@ class TestMyStore(ResultStoreContract):
 
 from __future__ import annotations
 
+from djq_testing.contract.chains import ChainContract
 from djq_testing.contract.gathering import GatheringContract
 from djq_testing.contract.groups import GroupContract
 from djq_testing.contract.limits import LimitContract
@@ -16,5 +17,7 @@ from djq_testing.contract.outcomes import OutcomeContract
 __all__ = ["ResultStoreContract"]
 
 
-class ResultStoreContract(OutcomeContract, LimitContract, GatheringContract, GroupContract):
+class ResultStoreContract(
+    OutcomeContract, LimitContract, GatheringContract, GroupContract, ChainContract
+):
     """All of it."""

@@ -12,6 +12,7 @@ from datetime import datetime
 
 import attrs
 
+from djq.core.composition import derived_id
 from djq.core.frame import pack
 from djq.core.message import TaskMessage
 from djq.core.names import name_of
@@ -49,6 +50,7 @@ class Chain:
                 spec.message(now),
                 place=place,
                 total=len(self.links),
+                chain=derived_id(self.links[0].id, "chain"),
                 rest=rest,
                 goes_on=self.goes_on,
                 hands_on=self.hands_on,

@@ -232,11 +232,22 @@ class SimStore:
         self._world.chaos.store("before")
         return self._store.kept(tasks)
 
+    def sent(self, links: Iterable[TaskMessage]) -> dict[str, int]:
+        """How many links of the chains of these have been sent."""
+        self._world.chaos.store("before")
+        return self._store.sent(links)
+
+    def mark_sent(self, links: Sequence[TaskMessage]) -> None:
+        """Remember that these links have been sent."""
+        self._world.chaos.store("before")
+        self._store.mark_sent(links)
+        self._world.chaos.store("after")
+
     @contextmanager
     def unit(self) -> Iterator[None]:
         """A transaction over store and queue: whatever goes wrong in it, it was not."""
         queue = self._world.queue.snapshot()
-        store = {name: dict(vars(self._store)[name]) for name in ("_tasks", "_elements")}
+        store = {name: dict(vars(self._store)[name]) for name in ("_tasks", "_elements", "_sent")}
         before = Kept.by(self._store)
         self._world.queue.sent.clear()
         try:

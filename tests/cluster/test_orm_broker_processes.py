@@ -12,7 +12,7 @@ from djq.brokers import orm_claim
 from djq.brokers.orm import OrmBroker
 from djq.core.call import load_value
 from djq.exceptions import StoreUnavailable
-from djq.models import IterElement, IterProgress, OrmQ, Task
+from djq.models import IterElement, OrmQ, Progress, Task
 from djq.results.database import DatabaseStore
 from djq_testing.clock import ManualClock
 from djq_testing.contract.samples import element, finished, messages, task_id
@@ -38,7 +38,7 @@ def sqlite_file(request, tmp_path, add_database):
         "NAME": str(tmp_path / "queue.sqlite3"),
         "OPTIONS": SQLITE_OPTIONS[request.param],
     }
-    return add_database("sqlite_file", settings, OrmQ, Task, IterProgress, IterElement)
+    return add_database("sqlite_file", settings, OrmQ, Task, Progress, IterElement)
 
 
 def make_broker(alias, claim=None):

@@ -10,7 +10,7 @@ from djq.core.events import ServiceAway, TaskSaved
 from djq.core.frame import unpack
 from djq.core.protocol import Verdict
 from tests.components.chain_bench import HOOK, ChainBench, failed, succeeded
-from tests.core.chain_samples import chain
+from tests.core.chain_samples import CHAIN, chain
 
 STOPPED = "ChainStopped"
 each_database = pytest.mark.parametrize("one_database", [False, True])
@@ -185,12 +185,53 @@ def test_a_redelivered_link_does_not_send_a_link_that_has_run(one_database):
     assert [message.name for message in bench.sent] == ["link-1"]
 
 
-def test_in_one_unit_a_redelivered_success_sends_nothing_again():
-    bench = ChainBench(one_database=True)
-    first = chain(2)
+@each_database
+@pytest.mark.parametrize("save", [None, False])
+def test_a_redelivered_success_sends_nothing_again(one_database, save):
+    bench = ChainBench(one_database=one_database)
+    bench.broker.store = None if save is False else bench.store
+    first = chain(2, save=save)
     bench.end(succeeded(first))
     bench.end(succeeded(first, attempt=2))
 
+    assert len(bench.sent) == 1
+
+
+def test_a_link_is_marked_when_it_has_been_sent():
+    bench = ChainBench()
+    bench.end(succeeded(chain(3)))
+
+    verbs = bench.journal.verbs
+    assert verbs.index("save") < verbs.index("enqueue") < verbs.index("mark")
+
+
+def test_what_may_still_be_undone_is_marked_in_the_same_unit():
+    bench = ChainBench(one_database=True)
+    bench.broker.away = {"acknowledge"}
+    bench.give(succeeded(chain(2)))
+    after_the_first_try = dict(bench.store._sent)
+    bench.broker.away = set()
+    bench.settle()
+
+    assert after_the_first_try == {}
+    assert bench.store._sent == {CHAIN: 2}
+
+
+def test_a_cache_that_takes_no_part_in_a_unit_is_told_after_it():
+    bench = ChainBench(one_database=True)
+    bench.end(succeeded(chain(2, cached=True)))
+
+    verbs = bench.journal.verbs
+    assert verbs.index("commit") < verbs.index("mark")
+    assert bench.store._sent == {CHAIN: 2}
+
+
+def test_a_cache_that_is_away_after_a_unit_stops_nothing():
+    bench = ChainBench(one_database=True)
+    bench.store.away = {"mark"}
+    bench.end(succeeded(chain(2, cached=True)))
+
+    assert bench.kept_tickets == [1]
     assert len(bench.sent) == 1
 
 

@@ -7,6 +7,7 @@ import pytest
 from djq.results.cache import CacheStore
 from djq.results.database import DatabaseStore
 from djq_testing.clock import ManualClock
+from djq_testing.contract.chains import ChainContract
 from djq_testing.contract.gathering import GatheringContract
 from djq_testing.contract.groups import GroupContract
 from djq_testing.contract.outcomes import OutcomeContract
@@ -20,7 +21,7 @@ def cache_store(cache, database="default"):
 
 
 @pytest.mark.django_db
-class TestCacheStore(OutcomeContract, GatheringContract, GroupContract):
+class TestCacheStore(OutcomeContract, GatheringContract, GroupContract, ChainContract):
     many = 300
 
     @pytest.fixture(params=KINDS)

@@ -45,6 +45,9 @@ class Broken:
         return fail_to_open, ()
 
 
+CHAIN = "c" * 32
+
+
 def link(number, **changes):
     message = TaskMessage(
         id=f"{number:032x}",
@@ -62,7 +65,7 @@ def chain(length, **changes):
     """The first link of a chain, which has the others inside."""
     rest = b""
     for number in reversed(range(length)):
-        rest = pack(link(number, total=length, rest=rest, **changes))
+        rest = pack(link(number, total=length, chain=CHAIN, rest=rest, **changes))
     return unpack(rest)
 
 

@@ -14,7 +14,7 @@ from djq.core.frame import pack, unpack
 from djq.core.message import Finished
 from djq.core.settlement import failure, stopped_line, was_stopped, winners
 from tests.core import chain_samples as samples
-from tests.core.chain_samples import NOON, chain, failed, link, succeeded
+from tests.core.chain_samples import CHAIN, NOON, chain, failed, link, succeeded
 
 
 @pytest.fixture(autouse=True)
@@ -134,39 +134,31 @@ def test_a_failure_that_was_never_run_is_told_from_one_that_was():
 # Whether the next link has to be sent.
 
 
-def sends(before=(), *, outcome=succeeded, one_unit=False, **changes):
-    finished = outcome(chain(2, **changes))
-    following = link(1)
-    return sends_next(finished, following, kept(*before), one_unit=one_unit)
+def sends(*before, sent=0):
+    following = link(1, chain=CHAIN)
+    return sends_next(following, kept(*before), {CHAIN: sent} if sent else {})
 
 
-@pytest.mark.parametrize("one_unit", [False, True])
-def test_a_link_of_which_nothing_is_kept_is_sent(one_unit):
-    assert sends(one_unit=one_unit)
+def test_a_link_of_which_nothing_is_known_is_sent():
+    assert sends()
+    assert sends(succeeded(link(0)))
+    assert sends(sent=1)
 
 
-@pytest.mark.parametrize("one_unit", [False, True])
 @pytest.mark.parametrize("outcome", [succeeded, failed])
-def test_a_link_that_has_run_is_not_sent_again(one_unit, outcome):
-    assert not sends([outcome(link(1))], one_unit=one_unit)
+def test_a_link_that_has_run_is_not_sent_again(outcome):
+    assert not sends(outcome(link(1)))
 
 
-@pytest.mark.parametrize("one_unit", [False, True])
-def test_a_link_that_was_stopped_is_sent_when_the_one_before_succeeds_after_all(one_unit):
+def test_a_link_that_was_stopped_is_sent_when_the_one_before_succeeds_after_all():
     stopped = Finished(link(1), failure(stopped_line(chain(2)), NOON), attempt=0)
 
-    assert sends([failed(link(0)), stopped], one_unit=one_unit)
+    assert sends(failed(link(0)), stopped)
 
 
-def test_a_success_that_is_kept_has_sent_the_next_link_in_the_same_unit_alone():
-    assert not sends([succeeded(link(0))], one_unit=True)
-    assert sends([succeeded(link(0))], one_unit=False)
-    assert sends([succeeded(link(0))], one_unit=True, cached=True)
-
-
-def test_a_failure_that_is_kept_has_sent_nothing():
-    assert sends([failed(link(0))], one_unit=True)
-    assert sends([failed(link(0))], one_unit=True, outcome=failed, goes_on=True)
+@pytest.mark.parametrize("sent", [2, 3])
+def test_a_link_that_was_sent_is_not_sent_again(sent):
+    assert not sends(sent=sent)
 
 
 # Of one task twice.

@@ -91,6 +91,7 @@ members = st.builds(
     plain_messages,
     total=st.integers(1, 2**31),
     iter=st.none() | st.text("0123456789abcdef", min_size=32, max_size=32),
+    chain=st.none() | st.text("0123456789abcdef", min_size=32, max_size=32),
     goes_on=st.booleans(),
     hands_on=st.booleans(),
     rest=st.binary(max_size=100),
@@ -129,7 +130,7 @@ def test_a_time_of_another_zone_stays_the_same_instant():
 
 
 def test_keys_of_a_later_version_are_passed_over():
-    message = unpack(frame_of(header(chain=["a", "b"], priority=3), b"body"))
+    message = unpack(frame_of(header(colour=["a", "b"], priority=3), b"body"))
 
     assert message.func == "math.modf"
     assert message.body == b"body"
@@ -193,6 +194,7 @@ def test_a_delivery_is_made_of_the_header_and_keeps_the_frame(message):
         (frame_of(header(place=-1)), "place -1"),
         (frame_of(header(of=0)), "of 0"),
         (frame_of(header(iter=7)), "iter 7"),
+        (frame_of(header(chain=7)), "chain 7"),
         (frame_of(header(schedule="1")), "schedule '1'"),
         (frame_of(header(goes_on=1)), "goes_on 1"),
         (frame_of(header(hands_on="yes")), "hands_on 'yes'"),

@@ -10,7 +10,7 @@ from django.db import connections, transaction
 from django.test.utils import CaptureQueriesContext
 
 from djq.exceptions import StoreRefused, StoreUnavailable
-from djq.models import Failure, IterElement, IterProgress, Success, Task
+from djq.models import Failure, IterElement, Progress, Success, Task
 from djq.results.database import DatabaseStore
 from djq_testing.contract.samples import NOON, element, finished, messages, task_id
 
@@ -317,7 +317,7 @@ def test_iters_of_which_nothing_comes_any_more_are_given_up(database):
             one = element(place, 2, of=of)
             at = NOON + timedelta(days=days)
             store.save([attrs.evolve(one, outcome=attrs.evolve(one.outcome, stopped_at=at))])
-        left.append(IterProgress.objects.using(database).filter(id=task_id(7)).count())
+        left.append(Progress.objects.using(database).filter(id=task_id(7)).count())
 
     assert left == [1, 0]
     assert IterElement.objects.using(database).count() == 0

@@ -51,17 +51,17 @@ class SendsTheNextLinkOnlyWithTheFirstSuccess(Followers):
 
 class SendsWhatHasRun(Followers):
     def _links_of(self, final, before):
-        own = {one.message.id for one in final}
-        return super()._links_of(final, {id: kept for id, kept in before.items() if id in own})
+        links = [next_link(one) for one in final]
+        return {link.id: link for link in links if link is not None}
 
 
-class SendsAgainWhatTheDatabaseKnows(Followers):
-    def _links_of(self, final, before):
-        own, self._one_unit = self._one_unit, False
-        try:
-            return super()._links_of(final, before)
-        finally:
-            self._one_unit = own
+class MarksBeforeItSends(Followers):
+    """Whoever dies between the two takes the chain along."""
+
+    def _send(self, hooks, links, batch: Batch) -> list[Finished]:
+        if links:
+            self._store.mark_sent(list(links.values()))
+        return super()._send(hooks, links, batch)
 
 
 class NamesTheNextLinkAnew(Followers):
@@ -252,6 +252,11 @@ class ForgetsElementsWhenTheyAreGathered(GathersDifferently):
         return gathered
 
 
+class ForgetsWhatWasSent(MemoryStore):
+    def mark_sent(self, links) -> None:
+        """Remember nothing."""
+
+
 def with_followers(kind: type[Followers]) -> type[Monitor]:
     class WithFollowers(Monitor):
         def __init__(self, **ports) -> None:
@@ -277,7 +282,7 @@ FOLLOWERS = (
     HandsOnTheLineOfAFailure,
     NamesTheNextLinkAnew,
     NeverGoesOnAfterAFailure,
-    SendsAgainWhatTheDatabaseKnows,
+    MarksBeforeItSends,
     SendsHooksAtEachTry,
     SendsTheNextLinkBeforeTheSave,
     SendsTheNextLinkOnlyWithTheFirstSuccess,
@@ -291,6 +296,7 @@ FOLLOWERS = (
 STORES = (
     CountsDeliveriesOfElements,
     ForgetsElementsWhenTheyAreGathered,
+    ForgetsWhatWasSent,
     GathersAtEachDelivery,
     GathersFailuresAsASuccess,
     GathersInTheOrderOfArrival,

@@ -15,7 +15,7 @@ CATCHERS = {
     "LetsLeasesRunOut": 87,
     "LosesALinkWithOneThatNeverRan": 82,
     "SaysThatAllWentWell": 264,
-    "SendsAgainWhatTheDatabaseKnows": 118,
+    "ForgetsWhatWasSent": 136,
     "SendsTheNextLinkOnlyWithTheFirstSuccess": 68,
     "SendsWhatHasRun": 66,
     "StopsAtAFailureThatASuccessCameBefore": 66,
