@@ -34,7 +34,7 @@ class Batch:
     final: list[Finished]
     """Those whose task the broker does not present again: chains and iters go by these alone."""
     stage: int = 0
-    """How many stages are done: save, follow, settle with the broker."""
+    """How many stages are done: save, follow, mark what was sent, settle with the broker."""
     before: Mapping[str, Finished] | None = None
     """What had been kept of the chains' links. None: nobody has looked yet."""
     stopped: list[Finished] = attrs.Factory(list)
@@ -48,7 +48,7 @@ class Batch:
     unsent: list[Finished] = attrs.Factory(list)
     """Failures of links that can never be sent, and of those that will never run for that."""
     unmarked: list[TaskMessage] = attrs.Factory(list)
-    """Links that were sent, and of which the cache is still to be told."""
+    """Links that were sent, and of which the store is still to be told."""
     returned: list[Settled] = attrs.Factory(list)
     """What could not be handed back: failures that are to be kept after this batch."""
 
@@ -96,6 +96,14 @@ class Followers:
             links = self._links_of(final, batch.before or {})
             outcomes = final = self._send(_hooks_of(outcomes), links, batch)
 
+    def mark(self, batch: Batch) -> None:
+        """Remember which links were sent; in a unit that may still be undone a cache is told later."""
+        later = [link for link in batch.unmarked if self._one_unit and link.cached]
+        at_once = [link for link in batch.unmarked if not (self._one_unit and link.cached)]
+        if at_once:
+            self._store.mark_sent(at_once)
+        batch.unmarked = later
+
     def confirm(self, batch: Batch) -> None:
         """Remember what was sent in a unit, now that it cannot be undone any more."""
         if batch.unmarked:
@@ -131,7 +139,7 @@ class Followers:
             if place in refused
         ]
         places = dict(enumerate(links.values(), len(hooks)))
-        self._mark([link for place, link in places.items() if place not in refused], batch)
+        batch.unmarked += [link for place, link in places.items() if place not in refused]
         failed = []
         for place, link in places.items():
             if place in refused:
@@ -145,14 +153,6 @@ class Followers:
                 failed = self.save_apart(failed, batch)
             batch.unsent += failed
         return failed
-
-    def _mark(self, links: Sequence[TaskMessage], batch: Batch) -> None:
-        """Remember that these were sent; in a unit that may still be undone a cache is told later."""
-        later = [link for link in links if self._one_unit and link.cached]
-        batch.unmarked += later
-        at_once = [link for link in links if not (self._one_unit and link.cached)]
-        if at_once:
-            self._store.mark_sent(at_once)
 
     def _save_alone(self, failed: Finished, batch: Batch) -> Finished:
         try:

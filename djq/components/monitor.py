@@ -171,7 +171,12 @@ class Monitor:
 
     def _keep(self, batch: Batch) -> bool:
         """Take the batch through its stages; False when a service did not answer."""
-        stages: list[Callable[[Batch], None]] = [self._save, self._follow, self._settle]
+        stages: list[Callable[[Batch], None]] = [
+            self._save,
+            self._follow,
+            self._followers.mark,
+            self._settle,
+        ]
         try:
             if self._one_unit:
                 with self._store.unit():

@@ -205,6 +205,18 @@ def test_a_link_is_marked_when_it_has_been_sent():
     assert verbs.index("save") < verbs.index("enqueue") < verbs.index("mark")
 
 
+def test_a_store_that_does_not_take_the_mark_has_nothing_sent_again():
+    bench = ChainBench()
+    bench.store.away = {"mark"}
+    bench.give(succeeded(chain(2, hook=HOOK)))
+    bench.store.away = set()
+    bench.settle()
+
+    assert bench.store._sent == {CHAIN: 2}
+    assert len([message for message in bench.sent if message.name == "link-1"]) == 1
+    assert bench.journal.verbs.count("enqueue") == 1
+
+
 def test_what_may_still_be_undone_is_marked_in_the_same_unit():
     bench = ChainBench(one_database=True)
     bench.broker.away = {"acknowledge"}
