@@ -26,6 +26,7 @@ from djq_testing.sim.workload import FOLLOW, WORK, make_codec, work
 FIXED = {
     899: "a stop that had to kill a pusher said that all went well",
     1030: "a pusher that its command ended after the stop was taken for one that the stop ended",
+    3387: "a store that did not take the note that a link was sent had the link sent again",
     2193: "the queue was taken for empty while its last packages were on their way to the sentinel",
     20967: "a stop waited for ever: retired workers for successors that had left",
     10048: "a worker whose end was ordered ended itself with its next task, which was not counted",
