@@ -121,7 +121,8 @@ def _links(
     now = assembly.surroundings().clock.now()
     links = []
     for place, call in enumerate(chain):
-        with naming("link", place):
+        # Links are counted from 1, as in the failures of links that did not run.
+        with naming("link", place + 1):
             func, args, own, keywords = read_call(call)
             _refuse_shared(own)
             chosen = attrs.evolve(own, group=options.group)
