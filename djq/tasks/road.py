@@ -74,7 +74,7 @@ class Road:
             StoreUnavailable: A task that ran here could not be saved.
         """
         if self.broker is None:
-            self._run(frames)
+            inline.run(self._sealable(frames))
             return
         codec = self._codec(self.broker)
         packages = (seal_for(self.broker, codec, frame) for frame in frames)
@@ -96,12 +96,12 @@ class Road:
             act = partial(transaction.on_commit, act, using=self.broker.database)
         transaction.on_commit(act)
 
-    def _run(self, frames: Iterable[bytes]) -> None:
+    def _sealable(self, frames: Iterable[bytes]) -> Iterator[bytes]:
+        """The same tasks; one that is too large for a queue is refused when it is its turn."""
         codec = assembly.make_codec(self.config)
         for frame in frames:
-            # A task that is too large for a queue is refused here too.
             codec.seal(frame)
-            inline.run(frame)
+            yield frame
 
     def _codec(self, broker: Broker) -> Codec:
         return assembly.make_codec(self.config, broker.list_key)
