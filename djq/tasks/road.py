@@ -39,14 +39,14 @@ class Road:
         """Take the road that these options want.
 
         Raises:
-            TaskRefused: Results are to go to a cache that the workers do not share.
+            TaskRefused: Results are to go to a cache that the workers do not share, or to none.
             ConfigError: The settings have errors, or choose no broker.
         """
         config = get_config()
         sync = config.sync if options.sync is None else options.sync
         cached = config.cached if options.cached is None else options.cached
-        if cached and not sync:
-            assembly.refuse_unshared_cache(config)
+        if cached:
+            assembly.refuse_unshared_cache(config, sync=sync)
         on_commit = config.on_commit if options.on_commit is None else options.on_commit
         broker: Broker | None = None
         if not sync:
