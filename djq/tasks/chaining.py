@@ -213,6 +213,11 @@ class Chain:
     def result(self, wait: float = 0) -> list[Any]:
         """Give the results of the links that succeeded, in their order, when the chain has ended.
 
+        Without `wait` this never returns where not every link's outcome will be kept: with a link
+        that has `save=False`, with the setting `save_limit` below 0 or less than there are links, or
+        inside the transaction whose commit is to send the chain (`on_commit`, or a queue in that
+        database).
+
         Args:
             wait: Most milliseconds to wait for the end; what there is by then is given. 0 and -1: as
                 long as it takes.
@@ -227,6 +232,8 @@ class Chain:
 
     def fetch(self, failures: bool = True, wait: float = 0) -> QuerySet[Task] | list[Task]:
         """Give the task objects of the links, in their order, when the chain has ended.
+
+        Without `wait` this never returns where not every link's outcome will be kept, as by `result`.
 
         Args:
             failures: False leaves out failed links.
