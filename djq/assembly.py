@@ -140,20 +140,29 @@ def get_cache_store() -> CacheStore:
     return make_cache_store(config, make_database_store(config))
 
 
-def refuse_unshared_cache(config: Config) -> None:
-    """Refuse to send a task whose outcome would go to a cache that this process does not see.
+def refuse_unshared_cache(config: Config, *, sync: bool = False) -> None:
+    """Refuse a task whose outcome would go to a cache in which nobody would find it.
+
+    A task that runs here and now (`sync`) may use a cache that each process has for itself.
 
     Raises:
         TaskRefused: The cache is one that each process has for itself, or none at all.
     """
-    reason = unshared_cache(config.cache)
+    reason = unshared_cache(config.cache, sync=sync)
     if reason is not None:
         raise TaskRefused(f"the result cannot be cached: {reason}")
 
 
-def unshared_cache(alias: str) -> str | None:
-    """Why results in this cache would not be found by other processes. None: they are."""
+def unshared_cache(alias: str, *, sync: bool = False) -> str | None:
+    """Why results in this cache would not be found; by this process, with `sync`. None: they are."""
     cache = caches[alias]
+    if keeps_nothing(cache):
+        return (
+            f"CACHES[{alias!r}] is {type(cache).__name__}, which keeps nothing. Choose a cache on a "
+            "server, in the database or in files, or leave `cached` out"
+        )
+    if sync:
+        return None
     servers = getattr(cache, "_servers", ())
     if isinstance(cache, RedisCache) and len(servers) > 1:
         return (
@@ -171,7 +180,12 @@ def unshared_cache(alias: str) -> str | None:
 
 def is_unshared(cache: BaseCache) -> bool:
     """Whether each process has this cache for itself, or there is none at all."""
-    return isinstance(cache, LocMemCache | DummyCache)
+    return isinstance(cache, LocMemCache) or keeps_nothing(cache)
+
+
+def keeps_nothing(cache: BaseCache) -> bool:
+    """Whether what is put into this cache is gone at once."""
+    return isinstance(cache, DummyCache)
 
 
 def result_alias() -> str:

@@ -108,10 +108,12 @@ def alias_problems(
 
 def result_cache_problems(config: Config, cache: BaseCache) -> Iterator[checks.CheckMessage]:
     """Say why results would be lost in this cache; asks it for nothing."""
-    if not config.sync and assembly.is_unshared(cache):
+    nothing = assembly.keeps_nothing(cache)
+    if nothing or (not config.sync and assembly.is_unshared(cache)):
+        why = "keeps nothing" if nothing else "processes do not share"
         yield checks.Error(
             f"Q_CLUSTER['cached'] is {config.cached!r}, and CACHES['{config.cache}'] is "
-            f"{type(cache).__name__}, which processes do not share: no result would be found.",
+            f"{type(cache).__name__}, which {why}: no result would be found.",
             hint="Choose a cache on a server, in the database or in files, or leave 'cached' out.",
             id=f"{TAG}.E011",
         )

@@ -14,7 +14,7 @@ refuses to go on.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -40,11 +40,13 @@ NO_PROCESS = 0
 """Worker and monitor tell their pid to the sentinel, and there is none."""
 
 
-def run(frame: bytes) -> None:
-    """Run a task and what follows from it to their stored outcomes.
+def run(frames: Iterable[bytes]) -> None:
+    """Run tasks, one after the other, each with what follows from it to their stored outcomes.
+
+    All of them have one store: it remembers how far the elements of an iter have been read.
 
     Raises:
-        StoreUnavailable: The outcome could not be saved.
+        StoreUnavailable: An outcome could not be saved; the tasks after that one are not run.
     """
     config = get_config()
     runner = InlineRunner(
@@ -54,7 +56,8 @@ def run(frame: bytes) -> None:
         scope=savepoints,
         max_payload=config.max_payload,
     )
-    runner.run(frame)
+    for frame in frames:
+        runner.run(frame)
 
 
 @contextmanager

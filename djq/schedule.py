@@ -16,10 +16,12 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
-from djq.conf import get_zone, schedule_defaults
+from djq import assembly
+from djq.conf import get_config, get_zone, schedule_defaults
+from djq.core.schedule_calls import call_of
 from djq.core.schedule_checks import UpcomingRun, problems_of, upcoming
 from djq.core.schedules import RUN_FAILED, rule_of, slot_of
-from djq.exceptions import ScheduleRefused
+from djq.exceptions import ScheduleRefused, TaskRefused
 from djq.runtime.clock import SystemClock
 from djq.schedules.fields import MomentField, ScheduleChoices
 from djq.schedules.rows import row_of
@@ -135,6 +137,23 @@ class ScheduleBase(ScheduleChoices, models.Model):
         problems = problems_of(row_of(self), schedule_defaults(), get_zone)
         if problems:
             raise ValidationError(dict(problems))
+        try:
+            self.refuse_unshared_cache()
+        except TaskRefused as error:
+            raise ValidationError({"q_options": str(error)}) from error
+
+    def refuse_unshared_cache(self) -> None:
+        """Refuse a schedule whose outcomes would go to a cache in which nobody would find them.
+
+        With the setting `sync` there is one process, whose own cache will do.
+
+        Raises:
+            TaskRefused: The cache is one that each process has for itself, or none at all.
+        """
+        config = get_config()
+        cached = call_of(row_of(self)).options.cached
+        if config.cached if cached is None else cached:
+            assembly.refuse_unshared_cache(config, sync=config.sync)
 
     def upcoming(self, count: int = 5) -> list[UpcomingRun]:
         """The next runs, with gaps and overlaps at daylight saving marked; none while paused.

@@ -122,7 +122,8 @@ def _links(
     now = assembly.surroundings().clock.now()
     links = []
     for place, call in enumerate(chain):
-        with naming("link", place):
+        # Links are counted from 1, as in the failures of links that did not run.
+        with naming("link", place + 1):
             func, args, own, keywords = read_call(call)
             _refuse_shared(own)
             chosen = attrs.evolve(own, group=options.group)
@@ -213,6 +214,11 @@ class Chain:
     def result(self, wait: float = 0) -> list[Any]:
         """Give the results of the links that succeeded, in their order, when the chain has ended.
 
+        Without `wait` this never returns where not every link's outcome will be kept: with a link
+        that has `save=False`, with the setting `save_limit` below 0 or less than there are links, or
+        inside the transaction whose commit is to send the chain (`on_commit`, or a queue in that
+        database).
+
         Args:
             wait: Most milliseconds to wait for the end; what there is by then is given. 0 and -1: as
                 long as it takes.
@@ -227,6 +233,8 @@ class Chain:
 
     def fetch(self, failures: bool = True, wait: float = 0) -> QuerySet[Task] | list[Task]:
         """Give the task objects of the links, in their order, when the chain has ended.
+
+        Without `wait` this never returns where not every link's outcome will be kept, as by `result`.
 
         Args:
             failures: False leaves out failed links.

@@ -227,6 +227,10 @@ class Iter(Generic[T]):
     def result(self, wait: float = 0) -> list[T | ElementFailed]:
         """Give the list of results, in the order of the arguments.
 
+        Without `wait` this never returns where no result will be kept: with `save=False`, with the
+        setting `save_limit` below 0, or inside the transaction whose commit is to send the calls
+        (`on_commit`, or a queue in that database).
+
         Args:
             wait: Most milliseconds to wait for it. 0 and -1: until it is there.
 
@@ -239,6 +243,8 @@ class Iter(Generic[T]):
 
     def fetch(self, wait: float = 0) -> list[Task]:
         """Give a task object for each element, in the order of the arguments.
+
+        Without `wait` this never returns where no result will be kept, as by `result`.
 
         Args:
             wait: Most milliseconds to wait for them. 0 and -1: until they are there.

@@ -39,14 +39,14 @@ class Road:
         """Take the road that these options want.
 
         Raises:
-            TaskRefused: Results are to go to a cache that the workers do not share.
+            TaskRefused: Results are to go to a cache that the workers do not share, or to none.
             ConfigError: The settings have errors, or choose no broker.
         """
         config = get_config()
         sync = config.sync if options.sync is None else options.sync
         cached = config.cached if options.cached is None else options.cached
-        if cached and not sync:
-            assembly.refuse_unshared_cache(config)
+        if cached:
+            assembly.refuse_unshared_cache(config, sync=sync)
         on_commit = config.on_commit if options.on_commit is None else options.on_commit
         broker: Broker | None = None
         if not sync:
@@ -74,7 +74,7 @@ class Road:
             StoreUnavailable: A task that ran here could not be saved.
         """
         if self.broker is None:
-            self._run(frames)
+            inline.run(self._sealable(frames))
             return
         codec = self._codec(self.broker)
         packages = (seal_for(self.broker, codec, frame) for frame in frames)
@@ -96,12 +96,12 @@ class Road:
             act = partial(transaction.on_commit, act, using=self.broker.database)
         transaction.on_commit(act)
 
-    def _run(self, frames: Iterable[bytes]) -> None:
+    def _sealable(self, frames: Iterable[bytes]) -> Iterator[bytes]:
+        """The same tasks; one that is too large for a queue is refused when it is its turn."""
         codec = assembly.make_codec(self.config)
         for frame in frames:
-            # A task that is too large for a queue is refused here too.
             codec.seal(frame)
-            inline.run(frame)
+            yield frame
 
     def _codec(self, broker: Broker) -> Codec:
         return assembly.make_codec(self.config, broker.list_key)

@@ -149,9 +149,10 @@ def run_now(schedule: Schedule) -> str:
 
     Raises:
         ScheduleRefused: The schedule can make no task as it is.
-        TaskRefused: The task is too large.
+        TaskRefused: The task is too large, or its outcome would go to a cache that nobody shares.
         BrokerUnavailable: The broker did not take it.
     """
+    schedule.refuse_unshared_cache()
     row, around, custom = row_of(schedule), assembly.surroundings(), schedule_defaults()
     call, now = call_of(row), around.clock.now()
     broker = get_broker() if call.queue is None else get_broker(call.queue)

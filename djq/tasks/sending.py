@@ -102,8 +102,8 @@ def async_tasks(calls: Iterable[Call], /, **options: Any) -> list[str]:
             chosen = attrs.evolve(common, **given_of(own))
             cached = road.cached if own.cached is None else own.cached
             messages.append(message_of(func, args, keywords, chosen, cached, now=now))
-    if any(message.cached for message in messages) and road.broker is not None:
-        assembly.refuse_unshared_cache(road.config)
+    if any(message.cached for message in messages):
+        assembly.refuse_unshared_cache(road.config, sync=road.broker is None)
     frames = [pack(message) for message in messages]
     for number, frame in enumerate(frames):
         with naming("call", number):

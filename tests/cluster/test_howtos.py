@@ -18,6 +18,8 @@ MAILS = {
         ("News", "anna@example.com"),
         ("News", "bert@example.com"),
         ("More news", "anna@example.com"),
+        ("Welcome", "gina@example.com"),
+        ("Follow up", "gina@example.com"),
     },
     "howto-signals": {
         ("New address", "cleo@example.com"),
@@ -35,7 +37,10 @@ MAILS = {
 def project(tmp_path_factory, django_db_blocker):
     """One project with the files of all pages, and its cluster."""
     folder = tmp_path_factory.mktemp("howtos")
-    with django_db_blocker.unblock(), open_project(folder, "sqlite", {}) as project:
+    with (
+        django_db_blocker.unblock(),
+        open_project(folder, "sqlite", {"scheduler": True}) as project,
+    ):
         pages.prepare(project, *PAGES)
         project.start()
         yield project

@@ -10,7 +10,7 @@ MANUAL = Path(__file__).with_name("manual.md")
 
 
 def test_samples_of_the_manual_print_what_it_says(make_project):
-    project = make_project()
+    project = make_project(scheduler=True)
     pages.prepare(project, MANUAL)
     cluster = project.start()
 
@@ -25,6 +25,7 @@ def test_samples_of_the_manual_print_what_it_says(make_project):
         for name in ("bert", "cleo")
     ]
     assert pages.mails_of(project) == [
+        pages.Mail("Follow up", "anna@example.com", "Here are some tips to get you started..."),
         *[mail for mail in told for _ in range(2)],
         pages.Mail("The report you requested", "bert@example.com", "We had a great quarter!"),
         pages.Mail("Welcome", "anna@example.com", "Welcome to our website"),

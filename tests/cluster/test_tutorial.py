@@ -19,7 +19,7 @@ PAGE = ROOT / "docs" / "tutorial.md"
 SECONDS_MAX = 60
 
 # The environment of the tests stands for what these make.
-MADE = {"python3 -m venv .venv", ". .venv/bin/activate", "pip install djq"}
+MADE = {"python3 -m venv .venv", ". .venv/bin/activate", "pip install path/to/djq"}
 PROGRAMS = {"python": [sys.executable], "django-admin": [sys.executable, "-m", "django"]}
 
 IN_SHELL = f"""

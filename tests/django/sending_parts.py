@@ -1,6 +1,10 @@
-"""Brokers for the tests of sending: one that counts its calls, one that a function can be slow to fill."""
+"""Parts for the tests of sending: brokers that count or fail, a cache that counts what it is asked."""
 
 from __future__ import annotations
+
+from typing import ClassVar
+
+from django.core.cache.backends.locmem import LocMemCache
 
 from djq.assembly import make_codec
 from djq.conf import get_config
@@ -44,3 +48,13 @@ class ForgetfulBroker(CountingBroker):
     def enqueue_many(self, tasks):
         self.calls.append(len(tasks))
         return [None for _ in tasks]
+
+
+class CountingCache(LocMemCache):
+    """A cache in memory that counts the entries that it is asked for."""
+
+    reads: ClassVar[int] = 0
+
+    def get(self, *args, **kwargs):
+        type(self).reads += 1
+        return super().get(*args, **kwargs)

@@ -88,16 +88,16 @@ def test_the_caller_s_objects_are_not_changed(broker):
 @pytest.mark.parametrize(
     ("link", "words"),
     [
-        (("m.f", (), {"group": "g"}), "link 1: the option group is for the whole chain"),
-        (("m.f", (), {"cached": False}), "link 1: the option cached is for the whole chain"),
-        (("m.f", (), {"sync": True}), "link 1: the option sync"),
-        (("m.f", (), {"q_options": {"broker": CountingBroker()}}), "link 1: the option broker"),
-        (("m.f", (), {"on_commit": True}), "link 1: the option on_commit"),
-        (("m.f", (), {"timeout": 0}), "link 1: the option timeout"),
-        (("m.f", 1), "link 1: .*is no call"),
-        (("m.f", (lambda: 1,)), "link 1: argument 1"),
-        (lambda: 1, "link 1: "),
-        (None, "link 1: None is no call"),
+        (("m.f", (), {"group": "g"}), "link 2: the option group is for the whole chain"),
+        (("m.f", (), {"cached": False}), "link 2: the option cached is for the whole chain"),
+        (("m.f", (), {"sync": True}), "link 2: the option sync"),
+        (("m.f", (), {"q_options": {"broker": CountingBroker()}}), "link 2: the option broker"),
+        (("m.f", (), {"on_commit": True}), "link 2: the option on_commit"),
+        (("m.f", (), {"timeout": 0}), "link 2: the option timeout"),
+        (("m.f", 1), "link 2: .*is no call"),
+        (("m.f", (lambda: 1,)), "link 2: argument 1"),
+        (lambda: 1, "link 2: "),
+        (None, "link 2: None is no call"),
     ],
 )
 @pytest.mark.parametrize("sync", [False, True])

@@ -365,5 +365,18 @@ def test_a_cache_that_workers_do_not_share_is_refused_with_a_sentence(send, cach
 
 
 @pytest.mark.parametrize("send", SENDS.values(), ids=SENDS)
+@pytest.mark.parametrize("sync", [False, True])
+def test_a_cache_that_keeps_nothing_is_refused_in_sync_mode_too(send, sync, settings):
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
+    settings.Q_CLUSTER = settings.Q_CLUSTER | {"sync": sync}
+
+    with pytest.raises(TaskRefused, match=r"DummyCache, which keeps nothing"):
+        send(True)
+
+    assert queue_size() == 0
+    assert not Task.objects.exists()
+
+
+@pytest.mark.parametrize("send", SENDS.values(), ids=SENDS)
 def test_what_is_not_cached_needs_no_shared_cache(send):
     assert send(False)

@@ -15,7 +15,7 @@ from djq.exceptions import TaskRefused
 from djq.models import Task
 from djq.tasks import Iter, fetch
 from tests.django import task_samples as samples
-from tests.django.sending_parts import CountingBroker
+from tests.django.sending_parts import CountingBroker, CountingCache
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_cache")]
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -41,6 +41,25 @@ def test_its_arguments_may_be_given_at_once(cached):
     assert numbers.result() == [0, 1, 2]
     assert (fetch(numbers.id, cached=True) is not None) is cached
     assert (fetch(numbers.id, cached=False) is None) is cached
+
+
+def test_elements_that_run_here_have_one_store(settings):
+    """A store of its own for each would read all that the others have kept once more."""
+    path = f"{CountingCache.__module__}.{CountingCache.__qualname__}"
+    options = {"MAX_ENTRIES": 10_000}
+    settings.CACHES = {"default": {"BACKEND": path, "LOCATION": "counted", "OPTIONS": options}}
+
+    few, many = (reads_of_an_iter(count) for count in (50, 200))
+
+    assert many <= 5 * few
+
+
+def reads_of_an_iter(count):
+    before = CountingCache.reads
+    numbers = Iter(math.floor, range(count), cached=True, sync=True)
+    numbers.run()
+    assert numbers.result() == list(range(count))
+    return CountingCache.reads - before
 
 
 @each_place

@@ -62,7 +62,7 @@ def step_until_idle():
 def run_what_is_queued():
     codec = assembly.make_codec()
     for row in OrmQ.objects.order_by("id"):
-        inline.run(codec.open(row.payload))
+        inline.run([codec.open(row.payload)])
         row.delete()
 
 

@@ -15,7 +15,7 @@ from djq.core.call import load_call
 from djq.core.frame import unpack
 from djq.core.schedules import RUN_FAILED
 from djq.core.walltime import Kind
-from djq.exceptions import BrokerUnavailable, ScheduleRefused
+from djq.exceptions import BrokerUnavailable, ScheduleRefused, TaskRefused
 from djq.models import OrmQ, Schedule, Task
 from djq.schedules.rows import row_of
 from djq.tasks import schedule
@@ -157,7 +157,11 @@ def test_every_wrong_field_has_its_sentence():
     assert set(refused.value.message_dict) == {"func", "args", "kwargs", "time_zone", "cron"}
 
 
-def test_every_option_of_a_task_is_taken():
+SHARED_CACHE = {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache"}
+
+
+def test_every_option_of_a_task_is_taken(settings, tmp_path):
+    settings.CACHES = {"default": SHARED_CACHE | {"LOCATION": str(tmp_path)}}
     options = {
         "hook": "a.b",
         "group": "g",
@@ -177,6 +181,36 @@ def test_every_option_of_a_task_is_taken():
     assert (message.hook, message.group, message.save) == ("a.b", "g", False)
     assert (message.timeout, message.name, message.max_attempts) == (3.5, "t", 2)
     assert message.cached == 60
+
+
+CACHED = [({"cached": 60}, False), ({"cached": True}, False), (None, 60)]
+
+
+@pytest.mark.parametrize(("q_options", "setting"), CACHED)
+def test_a_cache_that_workers_do_not_share_is_refused_with_a_sentence(q_options, setting, settings):
+    settings.Q_CLUSTER = settings.Q_CLUSTER | {"cached": setting}
+    words = "q_options: the result cannot be cached: .*LocMemCache, which processes do not share"
+    written = "" if q_options is None else "cached=60"
+    row = Schedule.objects.create(func="math.floor", args="1", q_options=written)
+
+    with pytest.raises(ScheduleRefused, match=words):
+        schedule("math.floor", 1, q_options=q_options)
+    with pytest.raises(ValidationError) as refused:
+        row.full_clean()
+    with pytest.raises(TaskRefused, match="cannot be cached"):
+        run_now(row)
+
+    assert set(refused.value.message_dict) == {"q_options"}
+    assert (Schedule.objects.count(), OrmQ.objects.count()) == (1, 0)
+
+
+def test_what_is_not_cached_or_runs_here_needs_no_shared_cache(settings):
+    settings.Q_CLUSTER = settings.Q_CLUSTER | {"cached": True}
+    schedule("math.floor", 1, q_options={"cached": False})
+    settings.Q_CLUSTER = settings.Q_CLUSTER | {"sync": True}
+    schedule("math.floor", 1, q_options={"cached": 60})
+
+    assert Schedule.objects.count() == 2
 
 
 def sent_now(made, key="tests"):

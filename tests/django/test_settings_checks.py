@@ -268,6 +268,16 @@ def test_results_in_a_cache_that_processes_do_not_share_are_an_error(settings, b
     assert backend.partition(".")[2] in message.msg
 
 
+def test_results_in_a_cache_that_keeps_nothing_are_an_error_in_sync_mode_too(settings):
+    settings.CACHES = caches_of("dummy.DummyCache")
+    settings.Q_CLUSTER = RIGHT | {"cached": True, "sync": True}
+
+    (message,) = checks.check_result_cache()
+
+    assert message.id == "djq.E011"
+    assert "DummyCache, which keeps nothing" in message.msg
+
+
 @pytest.mark.parametrize("cluster", [RIGHT, RIGHT | {"cached": True, "sync": True}, {"orm": 5}])
 def test_cache_of_one_process_does_where_nothing_else_reads_it(settings, cluster):
     settings.CACHES = caches_of("locmem.LocMemCache")
