@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from djq.cluster import Cluster
 from djq.conf import get_config
+from djq.exceptions import ConfigError
 from djq.signals import log_to_stderr
 
 
@@ -32,8 +33,12 @@ class Command(BaseCommand):
         )
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        log_to_stderr(get_config().log_level)
-        cluster = Cluster(run_once=options["run_once"])
+        try:
+            log_to_stderr(get_config().log_level)
+            cluster = Cluster(run_once=options["run_once"])
+        except ConfigError as error:
+            # A sentence about the settings needs no traceback.
+            raise CommandError(str(error)) from error
         code = cluster.run(ends_process=self._is_program)
         if code:
             sys.exit(code)
