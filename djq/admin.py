@@ -84,11 +84,13 @@ class ScheduleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic a
             super().save_model(request, obj, form, change)
             return
         changed = set(form.changed_data)
-        if "enabled" in changed and obj.enabled and "next_run" not in changed:
-            scheduling.skip_to_the_future(obj)
-            changed.add("next_run")
+        is_resumed = "enabled" in changed and obj.enabled and "next_run" not in changed
+        if is_resumed:
+            changed.discard("enabled")
         if changed:
             obj.save(update_fields=sorted(changed))
+        if is_resumed:
+            scheduling.resume(obj)
 
     @admin.display(description=_("next runs"))
     def upcoming_runs(self, schedule: Schedule) -> str | SafeString:

@@ -30,6 +30,9 @@ from djq.runtime.orphans import ProcessOrphans
 from djq.runtime.poller import Poller
 from djq.runtime.spawn import ForkSpawner
 
+LOCK_SECONDS_MAX = 5.0
+"""How long a scheduler waits for another's lock."""
+
 
 @attrs.frozen(kw_only=True)
 class Processes:
@@ -107,6 +110,8 @@ class Processes:
         )
 
     def _scheduler(self, _child: ChildId, label: str, link: SocketLink) -> Scheduler:
+        # A row that somebody keeps locked must not keep it from its other rows, nor from a stop.
+        scope.bound_lock_waits(LOCK_SECONDS_MAX)
         return Scheduler(
             link=link,
             store=assembly.make_schedule_store(),

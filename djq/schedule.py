@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from django.apps import apps
 from django.core.exceptions import ValidationError
 from django.db import models
-from django.db.models import Case, F, Q, When
+from django.db.models import Case, Q, When
 from django.db.models.functions import Coalesce
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
@@ -100,7 +100,11 @@ class ScheduleBase(ScheduleChoices, models.Model):
     # What an idle scheduler asks for, by its index alone: finished and paused rows are not in it.
     due_at = models.GeneratedField(
         expression=Case(
-            When(~Q(pending=""), then=F("held_until")),
+            # An object that was saved meanwhile may have cleared the hold of a row that is being sent.
+            When(
+                ~Q(pending=""),
+                then=Coalesce("held_until", "sent_at", output_field=models.DateTimeField()),
+            ),
             When(
                 Q(enabled=True) & ~Q(repeats=0),
                 then=Coalesce("held_until", "next_run", output_field=models.DateTimeField()),

@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+import time
 from contextlib import contextmanager
 from uuid import uuid4
 
@@ -88,12 +89,15 @@ def _in_memcached():
 
 
 def _wait_for(port):
-    for _ in range(1_000):
+    """Knock until the server that was just started answers; some milliseconds, as a rule."""
+    end = time.monotonic() + SECONDS_MAX
+    while True:
         try:
             socket.create_connection(("127.0.0.1", port), SECONDS_MAX).close()
         except ConnectionRefusedError:
-            continue
-        return
+            assert time.monotonic() < end, "memcached was started and does not answer"
+        else:
+            return
 
 
 @contextmanager

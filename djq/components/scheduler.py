@@ -232,8 +232,11 @@ class Scheduler:
         if self._around.clock.monotonic() > sending.until:
             self._sending = None
             return
-        self._mark(self._enqueue(sending.items))
-        sending.items = []
+        for name in dict.fromkeys(item.queue for item in sending.items):
+            lost = self._enqueue([item for item in sending.items if item.queue == name])
+            # What one queue has taken is not sent to it again because another one is away.
+            sending.items = [item for item in sending.items if item.queue != name]
+            self._mark(lost)
         self._broker_pauses.answered()
         self._store.sent(sending.token, sending.ids)
         self._sending = None

@@ -173,7 +173,8 @@ def decide(
 def refused(row: ScheduleRow, now: datetime, reason: str) -> Decision:
     """Mark a row that can make no task, and leave it alone for a while; its slots are not lost."""
     error = error_text(reason)
-    held = attrs.evolve(_keep(row), last_error=error, held_until=now + HELD, pending="")
+    # What it was sending is to be sent once it can be read again.
+    held = attrs.evolve(_keep(row), last_error=error, held_until=now + HELD, pending=row.pending)
     return Decision(row=row, change=held)
 
 
@@ -206,6 +207,11 @@ def slot_of(row: ScheduleRow, rule: Rule, zone_name: str) -> Slot | None:
         return None
     at, wall = anchored(row.anchor, zone_name)
     return first_slot(rule, row.next_run, wall if at == row.next_run else None)
+
+
+def anchor_of(slot: Slot, zone_name: str) -> str:
+    """Write down which wall time is meant by the moment of a slot."""
+    return f"{slot.at.isoformat()} {slot.wall.isoformat()} {zone_name}"
 
 
 def anchored(anchor: str, zone_name: str | None = None) -> tuple[datetime | None, datetime | None]:
@@ -293,7 +299,7 @@ def _goes(row: ScheduleRow) -> bool:
 
 def _change(row: ScheduleRow, slot: Slot | None, zone_name: str) -> Change:
     """The row with another slot to come."""
-    anchor = "" if slot is None else f"{slot.at.isoformat()} {slot.wall.isoformat()} {zone_name}"
+    anchor = "" if slot is None else anchor_of(slot, zone_name)
     error = row.last_error if row.last_error.startswith(RUN_FAILED) else ""
     next_run = None if slot is None else slot.at
     return attrs.evolve(_keep(row), next_run=next_run, anchor=anchor, last_error=error)

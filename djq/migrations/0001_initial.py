@@ -258,7 +258,9 @@ class Migration(migrations.Migration):
                         expression=models.Case(
                             models.When(
                                 models.Q(("pending", ""), _negated=True),
-                                then=models.F("held_until"),
+                                then=django.db.models.functions.comparison.Coalesce(
+                                    "held_until", "sent_at", output_field=models.DateTimeField()
+                                ),
                             ),
                             models.When(
                                 models.Q(

@@ -40,10 +40,14 @@ def universal(moment: datetime | None, anchor: str = "") -> datetime | None:
     """
     if moment is None:
         return None
-    if timezone.is_aware(moment):
-        return moment.astimezone(UTC)
-    zone = timezone.get_default_timezone()
-    at, _ = anchored(anchor)
-    if at is not None and timezone.make_naive(at, zone) == moment:
-        return at
-    return timezone.make_aware(moment, zone).astimezone(UTC)
+    try:
+        if timezone.is_aware(moment):
+            return moment.astimezone(UTC)
+        zone = timezone.get_default_timezone()
+        at, _ = anchored(anchor)
+        if at is not None and timezone.make_naive(at, zone) == moment:
+            return at
+        return timezone.make_aware(moment, zone).astimezone(UTC)
+    except OverflowError:
+        # At either end of time a zone leads out of it; no row may stop the others for that.
+        return moment.replace(tzinfo=UTC)

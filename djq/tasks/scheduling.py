@@ -20,7 +20,7 @@ from djq.core.frame import pack
 from djq.core.literals import write_args, write_keywords
 from djq.core.recurrence import CRON, ONCE, first_after
 from djq.core.schedule_calls import BROKER, call_of, message_of, queue_of
-from djq.core.schedules import SKIP, Run, rule_of, slot_of
+from djq.core.schedules import SKIP, Run, anchor_of, rule_of, slot_of
 from djq.exceptions import DjqError, ScheduleRefused
 from djq.schedules.fields import ScheduleChoices
 from djq.schedules.rows import row_of
@@ -119,29 +119,36 @@ def pause(schedule: Schedule) -> None:
 def resume(schedule: Schedule) -> None:
     """Let a paused schedule go on, with the next slot of its grid: a pause misses nothing.
 
-    Raises:
-        ScheduleRefused: Its type, cron or time zone is wrong.
-    """
-    if not schedule.enabled:
-        skip_to_the_future(schedule)
-    schedule.enabled = True
-    schedule.save(update_fields=["enabled", "next_run"])
-
-
-def skip_to_the_future(schedule: Schedule) -> None:
-    """Move `next_run` to the first slot that has not passed; the row is not written. Once stays.
+    What counts is the row and not the object, which may have been read a while ago: of one that is
+    not paused nothing is changed.
 
     Raises:
         ScheduleRefused: Its type, cron or time zone is wrong.
     """
+    rows = _model()._base_manager.filter(pk=schedule.pk)  # noqa: SLF001 - documented all the same
+    row = rows.filter(enabled=False).first()
+    if row is not None:
+        # A paused row is written by nobody else, unless it is still being sent.
+        changes = {"enabled": True, **_next_slot(row)}
+        rows.filter(enabled=False).update(**changes)
+        rows.filter(pending="").update(held_until=None)
+    schedule.refresh_from_db(fields=["enabled", "next_run", "anchor", "held_until"])
+
+
+def _next_slot(schedule: Schedule) -> dict[str, Any]:
+    """The columns of the first slot that has not passed; none where the present one will do."""
     custom, now = schedule_defaults(), assembly.surroundings().clock.now()
     row = row_of(schedule)
     rule = rule_of(row, custom, get_zone)
-    slot = slot_of(row, rule, row.time_zone or custom.time_zone)
+    zone_name = row.time_zone or custom.time_zone
+    slot = slot_of(row, rule, zone_name)
     if slot is None or slot.at > now or schedule.schedule_type == ONCE:
-        return
+        return {}
     later = first_after(rule, slot, now)
-    schedule.next_run = None if later is None else later.at
+    if later is None:
+        return {"next_run": None, "anchor": ""}
+    # With the wall time that is meant: it may stand in a gap, and be told an hour later for once.
+    return {"next_run": later.at, "anchor": anchor_of(later, zone_name)}
 
 
 def run_now(schedule: Schedule) -> str:

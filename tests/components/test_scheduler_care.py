@@ -248,18 +248,40 @@ def test_what_was_being_sent_elsewhere_is_sent_in_one_transaction_too():
     assert scene.row(2).pending == ""
 
 
-def test_a_row_that_broke_while_it_was_being_sent_shows_its_error():
+@pytest.mark.parametrize("schedule_type", ["H", "O"])
+def test_a_row_that_broke_while_it_was_being_sent_loses_nothing_and_shows_its_error(schedule_type):
     scene = Scheduling(shared=False)
-    scene.add(schedule_type="H")
+    scene.add(schedule_type=schedule_type)
     scene.scheduler.step()
     kept = scene.store.rows[1]
     kept.row = attrs.evolve(kept.row, args="broken(")
 
     scene.clock.advance(SENDING.total_seconds())
     scene.run(scene.another())
+    error, sent = scene.row().last_error, scene.sent()
+    kept.row = attrs.evolve(kept.row, args="")
+    scene.clock.advance(HELD.total_seconds())
+    scene.run(scene.another())
 
-    assert "cannot be read" in scene.row().last_error
-    assert scene.row().pending == ""
+    assert "cannot be read" in error
+    assert sent == []
+    assert len(scene.sent()) == 1
+
+
+def test_a_queue_that_has_its_tasks_gets_them_once_though_another_is_away():
+    scene = Scheduling(shared=False)
+    scene.add(schedule_type="H")
+    scene.add(schedule_type="H", q_options="broker='far'")
+    far = scene.queue_of("far").broker
+    far.before = BrokerUnavailable("away")
+    for _ in range(4):
+        scene.run()
+        scene.clock.advance(3)
+    far.before = None
+    scene.run()
+
+    assert len(scene.sent()) == 1
+    assert len(scene.sent("far")) == 1
 
 
 def test_garbage_in_a_row_that_is_being_sent_wedges_nobody():

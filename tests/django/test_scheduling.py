@@ -9,7 +9,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError
 
-from djq.assembly import make_codec
+from djq.assembly import make_codec, make_schedule_store
 from djq.conf import get_config
 from djq.core.call import load_call
 from djq.core.frame import unpack
@@ -258,6 +258,50 @@ def test_a_pause_misses_nothing(noon):
     resume(made)
 
     assert (kept(made).enabled, kept(made).next_run) == (True, NOON + timedelta(hours=6))
+
+
+def test_a_schedule_that_is_not_paused_is_not_set_back_by_being_resumed(noon):
+    made = schedule("math.floor", 1, schedule_type="H")
+    Schedule.objects.filter(pk=made.pk).update(next_run=NOON + timedelta(hours=3), task="x")
+    made.enabled = False
+
+    resume(made)
+
+    assert (kept(made).next_run, made.next_run) == (NOON + timedelta(hours=3),) * 2
+    assert made.enabled is True
+
+
+def test_a_schedule_that_is_resumed_before_a_gap_keeps_its_wall_time(noon):
+    start = datetime(2027, 3, 20, 1, 30, tzinfo=UTC)
+    made = schedule("a.b", schedule_type="D", next_run=start, time_zone="Europe/Berlin")
+    pause(made)
+
+    noon.move_to(datetime(2027, 3, 27, 12, tzinfo=UTC))
+    resume(made)
+
+    runs = [run.at.strftime("%d %H:%M") for run in kept(made).upcoming(3)]
+    assert runs == ["28 03:00", "29 02:30", "30 02:30"]
+
+
+@pytest.mark.parametrize("end", [datetime.min, datetime.max])  # noqa: DTZ901 - as a row has it
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kathmandu"])
+def test_a_row_at_an_end_of_time_stops_no_other(settings, end, zone):
+    settings.USE_TZ = False
+    settings.TIME_ZONE = zone
+    Schedule.objects.create(func="a.b", next_run=end)
+    other = Schedule.objects.create(func="a.b", next_run=datetime(2020, 1, 1))  # noqa: DTZ001
+    store = make_schedule_store()
+
+    assert store.next_due() is not None
+    assert other.pk in {row.id for row in store.take(NOON, 10)}
+
+
+def test_a_row_that_is_being_sent_comes_due_even_if_an_old_object_was_saved_meanwhile():
+    made = schedule("math.floor", 1, schedule_type="H")
+    rows = Schedule.objects.filter(pk=made.pk)
+    rows.update(pending="token", sent_at=NOON, held_until=None)
+
+    assert rows.get().due_at == NOON
 
 
 def test_upcoming_runs_show_gaps_and_overlaps():
