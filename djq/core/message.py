@@ -136,3 +136,8 @@ def cut(text: str, limit: int) -> str:
     mark = f"\n[... {len(text) - limit} characters left out ...]\n"
     half = (limit - len(mark)) // 2
     return text[:half] + mark + text[-half:]
+
+
+def plain(text: str) -> str:
+    """Spell out what no database keeps in a text: zero bytes and halves of characters."""
+    return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")

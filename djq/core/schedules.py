@@ -20,7 +20,7 @@ import attrs
 
 from djq.core.composition import derived_id
 from djq.core.cron import parse_cron
-from djq.core.message import ERROR_CHARACTERS_MAX, cut
+from djq.core.message import ERROR_CHARACTERS_MAX, cut, plain
 from djq.core.recurrence import (
     CRON,
     MINUTES,
@@ -180,8 +180,7 @@ def refused(row: ScheduleRow, now: datetime, reason: str) -> Decision:
 
 def error_text(reason: str) -> str:
     """An error as every database can keep it, and an admin page can show it."""
-    plain = reason.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
-    return cut(plain, ERROR_CHARACTERS_MAX)
+    return cut(plain(reason), ERROR_CHARACTERS_MAX)
 
 
 def rule_of(row: ScheduleRow, custom: Custom, zone_of: ZoneOf) -> Rule:

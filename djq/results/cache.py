@@ -23,7 +23,7 @@ from django.db import Error, connections, router
 
 from djq.core.call import load_value
 from djq.core.gathering import RESULTS_BYTES_MAX, Gathered
-from djq.core.message import Finished, TaskMessage
+from djq.core.message import Finished, TaskMessage, plain
 from djq.core.settlement import winners
 from djq.exceptions import DjqError, StoreUnavailable
 from djq.ports import Clock
@@ -41,7 +41,7 @@ from djq.results.cache_entries import (
 )
 from djq.results.cache_iters import CacheIters
 from djq.results.cache_log import KEPT_SECONDS, TRIES_MAX, CacheLogs, Chunk, insist, refusal
-from djq.results.texts import plain, refuse_unfit
+from djq.results.texts import refuse_unfit
 
 if TYPE_CHECKING:
     from djq.models import Task

@@ -12,10 +12,10 @@ import attrs
 
 from djq.core.frame import pack, unpack
 from djq.core.gathering import element_of
-from djq.core.message import Finished, Outcome, TaskMessage
+from djq.core.message import Finished, Outcome, TaskMessage, plain
 from djq.exceptions import BadPackage
 from djq.results.cache_log import CacheLogs, Chunk
-from djq.results.texts import checked_label, plain
+from djq.results.texts import checked_label
 
 PREFIX = "djq"
 ID_CHARACTERS = 32

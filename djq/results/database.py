@@ -26,14 +26,14 @@ from django.db.utils import Error
 
 from djq.core.call import dump_value
 from djq.core.gathering import RESULTS_BYTES_MAX, Gathered, refused_iter
-from djq.core.message import TRACEBACK_CHARACTERS_MAX, Finished, Outcome, TaskMessage
+from djq.core.message import TRACEBACK_CHARACTERS_MAX, Finished, Outcome, TaskMessage, plain
 from djq.core.settlement import winners
 from djq.exceptions import StoreRefused, StoreUnavailable
 from djq.results import groups
 from djq.results.chains import DatabaseChains
 from djq.results.elements import DatabaseElements
 from djq.results.moments import as_kept, as_meant
-from djq.results.texts import plain, refuse_unfit
+from djq.results.texts import refuse_unfit
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper

@@ -25,9 +25,8 @@ from djq.core.gathering import (
     gather,
     oversized_iter,
 )
-from djq.core.message import Finished, TaskMessage
+from djq.core.message import Finished, TaskMessage, plain
 from djq.results.moments import as_kept, as_meant
-from djq.results.texts import plain
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from djq.core.call import load_value
-from djq.results.texts import checked_label, plain
+from djq.core.message import plain
+from djq.results.texts import checked_label
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet

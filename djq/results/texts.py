@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from djq.core.message import TaskMessage
+from djq.core.message import TaskMessage, plain
 from djq.exceptions import StoreRefused
 
 LIMITS = {"group": 100, "hook": 256}
 """What means something by each of its characters is refused when it is too long, not cut."""
-
-
-def plain(text: str) -> str:
-    """Spell out what no database keeps in a text: zero bytes and halves of characters."""
-    return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def checked_label(label: object) -> str:
