@@ -115,6 +115,17 @@ class ManualClock:
         self._moment = moment
 
 
+def clock_at(start: datetime | str | None) -> ManualClock:
+    """Make a clock that starts at a moment, an aware datetime or ISO text. None: at the present one.
+
+    Raises:
+        ValueError: It has no time zone, or is no moment at all.
+    """
+    if isinstance(start, str):
+        start = datetime.fromisoformat(start)
+    return ManualClock(SystemClock().now() if start is None else start)
+
+
 class Frozen(Protocol):
     """What freezegun holds the time with."""
 
