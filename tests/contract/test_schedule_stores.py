@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import attrs
 import pytest
 
 from djq.models import Schedule
@@ -11,16 +10,6 @@ from djq.schedules.rows import row_of
 from djq_testing.clock import ManualClock
 from djq_testing.contract.schedules import NOON, ScheduleStoreContract
 from djq_testing.schedules import MemoryScheduleStore
-
-
-class KeptInMemory:
-    def __init__(self):
-        self.store = MemoryScheduleStore(clock=ManualClock(NOON))
-        self.add = self.store.add
-
-    def row(self, id):
-        kept = self.store.rows.get(id)
-        return kept and attrs.evolve(kept.row, held=kept.held_until is not None)
 
 
 class KeptInDatabase:
@@ -39,7 +28,7 @@ class KeptInDatabase:
 class TestMemoryScheduleStore(ScheduleStoreContract):
     @pytest.fixture
     def kept(self):
-        return KeptInMemory()
+        return MemoryScheduleStore(clock=ManualClock(NOON))
 
 
 class TestDatabaseScheduleStore(ScheduleStoreContract):
