@@ -8,8 +8,13 @@ import pytest
 
 from djq.brokers import orm_claim
 from djq.brokers.orm import OrmBroker
+from djq.models import IterElement, Progress, Schedule, Task
+from djq.results.database import DatabaseStore
 from djq_testing.contract.agreement import BrokerAgreement
+from djq_testing.contract.schedule_agreement import ScheduleStoreAgreement
+from djq_testing.contract.store_agreement import ResultStoreAgreement
 from djq_testing.memory import KINDS, MemoryBroker
+from tests.contract.test_schedule_stores import KeptInDatabase
 
 
 class OrmAgreement(BrokerAgreement):
@@ -85,3 +90,46 @@ def test_each_kind_is_described_by_switches_that_there_are(kind, djq_manual_cloc
 def test_no_other_kind_is_made(djq_manual_clock):
     with pytest.raises(ValueError, match="'kafka' is no kind of broker; there are redis, "):
         MemoryBroker.like("kafka", clock=djq_manual_clock)
+
+
+class StoreAgreement(ResultStoreAgreement):
+    alias = "default"
+
+    def make_store(self, save_limit):
+        for model in (Task, IterElement, Progress):
+            model.objects.using(self.alias).all().delete()
+        return DatabaseStore(alias=self.alias, save_limit=save_limit)
+
+
+@pytest.mark.django_db
+class TestDatabaseStore(StoreAgreement):
+    pass
+
+
+class TestDatabaseStoreOnServers(StoreAgreement):
+    examples = 10
+
+    @pytest.fixture(autouse=True)
+    def _server(self, server_database):
+        self.alias = server_database
+
+
+class ScheduleAgreement(ScheduleStoreAgreement):
+    alias = "default"
+
+    def make_kept(self, clock):
+        Schedule.objects.using(self.alias).all().delete()
+        return KeptInDatabase(self.alias, clock)
+
+
+@pytest.mark.django_db
+class TestDatabaseScheduleStore(ScheduleAgreement):
+    pass
+
+
+class TestDatabaseScheduleStoreOnServers(ScheduleAgreement):
+    examples = 10
+
+    @pytest.fixture(autouse=True)
+    def _server(self, server_database):
+        self.alias = server_database

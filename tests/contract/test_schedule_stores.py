@@ -13,8 +13,8 @@ from djq_testing.schedules import MemoryScheduleStore
 
 
 class KeptInDatabase:
-    def __init__(self, alias):
-        self.store = DatabaseScheduleStore(alias=alias, clock=ManualClock(NOON))
+    def __init__(self, alias, clock):
+        self.store = DatabaseScheduleStore(alias=alias, clock=clock)
         self._rows = Schedule.objects.using(alias)
 
     def add(self, **fields):
@@ -34,7 +34,7 @@ class TestMemoryScheduleStore(ScheduleStoreContract):
 class TestDatabaseScheduleStore(ScheduleStoreContract):
     @pytest.fixture
     def kept(self, database):
-        return KeptInDatabase(database)
+        return KeptInDatabase(database, ManualClock(NOON))
 
 
 class TestDatabaseScheduleStoreWithoutTimeZones(TestDatabaseScheduleStore):
