@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -56,7 +55,9 @@ class MemoryScheduleStore:
     @contextmanager
     def unit(self) -> Iterator[None]:
         """What goes wrong in it leaves everything as it was."""
-        before = copy.deepcopy(self.rows)
+        before = {
+            id: MemoryRow(each.row, each.enabled, each.held_until) for id, each in self.rows.items()
+        }
         try:
             yield
         except BaseException:
