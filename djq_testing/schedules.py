@@ -50,7 +50,8 @@ class MemoryScheduleStore:
         return self._clock.now()
 
     def next_due(self) -> datetime | None:
-        return min((each.due_at for each in self.rows.values() if each.due_at), default=None)
+        moments = (each.due_at for each in self.rows.values())
+        return min((at for at in moments if at is not None), default=None)
 
     @contextmanager
     def unit(self) -> Iterator[None]:

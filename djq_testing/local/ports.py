@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from django.apps import apps
 from django.db import connections
@@ -20,13 +20,20 @@ from djq.ports import Broker, ResultStore, ScheduleEnd, ScheduleStore
 from djq_testing.local.troubles import Answer, Troubles
 
 Package = tuple[str | None, str | bytes]
+BRINGING = ("enqueue", "release")
+
+
+class Changed(Protocol):
+    """Hears that a queue has changed."""
+
+    def __call__(self, *, arrived: bool = False) -> None: ...
 
 
 class LocalBroker(Broker):
     """A broker as it is seen through the troubles of a test; what else it has, it has here too."""
 
-    def __init__(self, inner: Broker, troubles: Troubles, changed: Callable[[], None]) -> None:
-        """`changed` is called when there may be something to take, now or later."""
+    def __init__(self, inner: Broker, troubles: Troubles, changed: Changed) -> None:
+        """`changed` is told of what may bring something to take, now (`arrived`) or later."""
         super().__init__(inner.list_key)
         self.inner = inner
         self.receipts = inner.receipts  # type: ignore[misc]  # as the one behind it
@@ -119,7 +126,7 @@ class LocalBroker(Broker):
         return moment
 
     def _do(self, verb: str, act: Callable[[], Answer], nothing: Answer) -> Answer:
-        self._changed()
+        self._changed(arrived=verb in BRINGING)
         return self._troubles.broker(verb, act, nothing)
 
 

@@ -113,11 +113,11 @@ class LocalStage(Stage):
             if process.role in roles:
                 self.wake(process)
 
-    def changed(self) -> None:
-        """The queue has changed: somebody may have something to take, now or later."""
+    def changed(self, *, arrived: bool = False) -> None:
+        """The queue has changed: something may come later, or `arrived`."""
         self.queue_changed = True
         self._came_up_empty_at = -1.0
-        if not self.services.broker.tells:
+        if arrived:
             self.wake_all(Role.PUSHER)
 
     def finishes(self, process: SimProcess) -> None:
