@@ -12,7 +12,12 @@ from tests.house.source import ROOT
 from tests.kit.test_sample_project import PLUGIN
 
 OPTIONS = ("--strict-markers", "--strict-config", "-p", "no:randomly", "-p", "no:cacheprovider")
-SETTINGS = "--ds=tests.settings"
+SETTINGS = """
+SECRET_KEY = "only for tests"
+INSTALLED_APPS = ["djq"]
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+Q_CLUSTER = {"orm": "default"}
+"""
 
 MISUSES = {
     "two": ("", "djq_queue, djq_sync", "djq_queue and djq_sync exclude one another"),
@@ -46,11 +51,22 @@ def told(tmp_path_factory):
         for name, (mark, fixtures, _) in MISUSES.items()
     ]
     (folder / "test_misuse.py").write_text("\n".join(["import pytest", *tests]))
+    (folder / "misuse_settings.py").write_text(SETTINGS)
     (folder / "pytest.ini").write_text("[pytest]\n")
+    path = os.pathsep.join([str(ROOT), str(folder)])
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "--tb=line", *OPTIONS, *PLUGIN, SETTINGS],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "--tb=line",
+            "--ds=misuse_settings",
+            *OPTIONS,
+            *PLUGIN,
+        ],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": ""},
+        env={**os.environ, "PYTHONPATH": path, "PYTEST_ADDOPTS": ""},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
