@@ -22,8 +22,34 @@ if TYPE_CHECKING:
 else:
     Base = object
 
+CLOCK, LIVE = "ClockMixin", "LiveClusterMixin"
 
-class ClockMixin(Base):
+
+class _Mixin(Base):
+    """Refuses what would leave tasks to the project's own broker and say nothing of it."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        order = cls.__mro__
+        own = [kind for kind in order if _Mixin in kind.__bases__]
+        case = order.index(unittest.TestCase) if unittest.TestCase in order else len(order)
+        late = [kind.__name__ for kind in own if order.index(kind) > case]
+        if late:
+            raise TypeError(
+                f"{cls.__name__}: {', '.join(late)} must stand before the test case, or its setUp is never "
+                f"called: class {cls.__name__}({late[0]}, TestCase)"
+            )
+        names = [kind.__name__ for kind in own]
+        # A clock goes with each of them but real processes, which cannot see it.
+        others = names if LIVE in names else [name for name in names if name != CLOCK]
+        if len(others) > 1:
+            raise TypeError(
+                f"{cls.__name__}: {' and '.join(others)} exclude one another: each decides where tasks "
+                "run, or by which clock"
+            )
+
+
+class ClockMixin(_Mixin):
     """`self.djq_clock`: the clock that the test moves."""
 
     djq_clock_start: datetime | None = None
@@ -36,7 +62,7 @@ class ClockMixin(Base):
         self.enterContext(wired(clock=self.djq_clock))
 
 
-class SyncMixin(Base):
+class SyncMixin(_Mixin):
     """`self.djq_sync`: each task runs where it is asked for."""
 
     djq_raises = False
@@ -50,7 +76,7 @@ class SyncMixin(Base):
         self.djq_sync = self.enterContext(SyncTasks(raises=self.djq_raises, store=self.djq_store))
 
 
-class QueueMixin(Base):
+class QueueMixin(_Mixin):
     """`self.djq_queue`: tasks are held, looked at, and run when the test says so."""
 
     djq_raises = False
@@ -64,7 +90,7 @@ class QueueMixin(Base):
         self.djq_queue = self.enterContext(HeldQueue(raises=self.djq_raises, store=self.djq_store))
 
 
-class LiveClusterMixin(Base):
+class LiveClusterMixin(_Mixin):
     """`self.djq_live_cluster`: real processes, for a `TransactionTestCase`."""
 
     djq_cluster_settings: Mapping[str, Any] = {}

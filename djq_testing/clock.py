@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -122,7 +123,12 @@ def clock_at(start: datetime | str | None) -> ManualClock:
         ValueError: It has no time zone, or is no moment at all.
     """
     if isinstance(start, str):
-        start = datetime.fromisoformat(start)
+        with suppress(ValueError):
+            start = datetime.fromisoformat(start)
+    if start is not None and not isinstance(start, datetime):
+        raise ValueError(
+            f"{start!r} is no moment; give an aware datetime, or text such as '2026-03-29T01:59+01:00'"
+        )
     return ManualClock(SystemClock().now() if start is None else start)
 
 

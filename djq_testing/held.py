@@ -11,8 +11,10 @@ import attrs
 
 from djq import assembly
 from djq.conf import get_config
+from djq.core.call import func_path, resolve
 from djq.core.config import Config
 from djq.core.frame import delivery_of, pack, unpack
+from djq.exceptions import TaskRefused
 from djq.inline import InlineRunner, make_runner
 from djq.ports import Broker
 from djq.wiring import wired
@@ -101,7 +103,11 @@ class HeldQueue:
         self._context = ExitStack()
 
     def __enter__(self) -> Self:
-        changes: dict[str, Any] = {"broker": self._broker, "sync": False}
+        changes: dict[str, Any] = {
+            "broker": self._broker,
+            "sync": False,
+            "endless": self._refuse_to_wait,
+        }
         if self._store is not None:
             changes["store"] = self._store
         self._context.enter_context(wired(**changes))
@@ -158,8 +164,11 @@ class HeldQueue:
 
         Raises:
             AssertionError: There is one; the message lists what waits.
+            TaskRefused: There is no such function: a typing error would refute anything.
         """
         matches = _matcher(func, wanted)
+        if func is not None:
+            _demand_function(func)
         tasks = self.tasks
         found = [task for task in tasks if matches(task)]
         if found:
@@ -206,7 +215,9 @@ class HeldQueue:
     def run_all(self, *, raises: bool | None = None) -> list[Ran]:
         """Run all that waits now, and nothing that comes to wait by it; gives what was run."""
         self.commit()
-        return list(filter(None, (self.run_next(raises=raises) for _ in range(len(self._held)))))
+        # A list, since a task may raise StopIteration, which no generator lets through.
+        done = [self.run_next(raises=raises) for _ in range(len(self._held))]
+        return [one for one in done if one is not None]
 
     def run_until_idle(
         self, *, recursive: bool = True, raises: bool | None = None, limit: int = RUNS_MAX
@@ -231,6 +242,12 @@ class HeldQueue:
                     f"{limit} tasks were run and there is no end to them: the last one was {one.task}"
                 )
         return done
+
+    def _refuse_to_wait(self) -> None:
+        raise AssertionError(
+            "whoever waits here without an end waits for ever: tasks are held, and run when the test says "
+            f"so, by run_until_idle() for one; {_list(self.tasks, None, {})}"
+        )
 
     def _runner(self, queue: str) -> InlineRunner:
         """One for all tasks of a queue: its store remembers how far iters have been read."""
@@ -285,6 +302,14 @@ def _matcher(func: Any, wanted: dict[str, Any]) -> Any:
             "the function belong into kwargs={...}"
         )
     return partial(_matches, func, wanted)
+
+
+def _demand_function(func: Any) -> None:
+    path = func_path(func)
+    try:
+        resolve(path)
+    except (ImportError, AttributeError, TypeError) as error:
+        raise TaskRefused(f"no task ever calls {path!r}: {error}") from error
 
 
 def _matches(func: Any, wanted: dict[str, Any], task: Enqueued) -> bool:

@@ -70,14 +70,16 @@ class LiveCluster:
             "sync": False,
             **self._chosen,
         }
-        self._context.enter_context(override_settings(Q_CLUSTER=own))
-        self._context.callback(self._end)
-        with warnings.catch_warnings():
-            # A test process may have threads (pytest-xdist has): only this one goes on in the child,
-            # and the child starts no task before it has forked again.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            self._cluster = Cluster()
-            self._cluster.start()
+        with ExitStack() as context:
+            context.enter_context(override_settings(Q_CLUSTER=own))
+            context.callback(self._end)
+            with warnings.catch_warnings():
+                # A test process may have threads (pytest-xdist has): only this one goes on in the
+                # child, and the child starts no task before it has forked again.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                self._cluster = Cluster()
+                self._cluster.start()
+            self._context = context.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:

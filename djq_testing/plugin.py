@@ -61,7 +61,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "djq_broker" in metafunc.fixturenames:
         marker = metafunc.definition.get_closest_marker("djq_broker")
         names = metafunc.config.getini("djq_brokers") if marker is None else marker.args
-        metafunc.parametrize("djq_broker", list(names), indirect=True)
+        # Of no broker at all pytest would make a skip: the empty name is refused as any other.
+        metafunc.parametrize("djq_broker", list(names) or [""], indirect=True)
 
 
 @pytest.fixture
@@ -81,9 +82,9 @@ def djq_sync(request: pytest.FixtureRequest) -> Iterator[SyncTasks]:
     """Every task of the test runs where it is asked for, in the test's own transaction."""
     from djq_testing.sync import SyncTasks  # noqa: PLC0415
 
-    _stand_alone(request, "djq_sync")
+    _stand_alone(request, "djq_sync", "djq_broker")
     options = {"raises": request.config.getini("djq_raises")}
-    with SyncTasks(**_chosen(request, "djq_sync", options, "raises")) as tasks:
+    with SyncTasks(**_chosen(request, "djq_sync", options, "raises", "store")) as tasks:
         yield tasks
 
 
@@ -92,9 +93,9 @@ def djq_queue(request: pytest.FixtureRequest) -> Iterator[HeldQueue]:
     """Nothing runs: what was enqueued is held, looked at, and run when the test says so."""
     from djq_testing.held import HeldQueue  # noqa: PLC0415
 
-    _stand_alone(request, "djq_queue")
+    _stand_alone(request, "djq_queue", "djq_broker")
     options = {"raises": request.config.getini("djq_raises")}
-    with HeldQueue(**_chosen(request, "djq_queue", options, "raises")) as queue:
+    with HeldQueue(**_chosen(request, "djq_queue", options, "raises", "store")) as queue:
         yield queue
 
 
@@ -117,29 +118,36 @@ def djq_live_cluster(
     """A real cluster of forked processes, on the test's own database (needs pytest-django)."""
     from djq_testing.live import LiveCluster  # noqa: PLC0415
 
-    _stand_alone(request, "djq_live_cluster")
+    _stand_alone(request, "djq_live_cluster", "djq_broker", "djq_clock")
     with LiveCluster(**_chosen(request, "djq_live_cluster", {})) as cluster:
         yield cluster
 
 
 def _chosen(
-    request: pytest.FixtureRequest, name: str, options: dict[str, Any], *positional: str
+    request: pytest.FixtureRequest, name: str, options: dict[str, Any], *known: str
 ) -> dict[str, Any]:
-    """The options of a fixture, with those of the marker nearest to the test over them."""
+    """The options of a fixture, with those of the marker nearest to the test over them.
+
+    `known` are those that the marker may have, in order. Empty: any, by name.
+    """
     marker = request.node.get_closest_marker(name)
     if marker is None:
         return options
-    if len(marker.args) > len(positional):
+    wrong = [key for key in marker.kwargs if known and key not in known]
+    wrong += [repr(value) for value in marker.args[len(known) :]]
+    if wrong:
+        takes = ", ".join(known) or "settings as in Q_CLUSTER, by name"
         raise pytest.UsageError(
-            f"@pytest.mark.{name} has {len(marker.args)} arguments without a name; "
-            f"{len(positional)} can have none"
+            f"@pytest.mark.{name} does not take {', '.join(wrong)}; it takes {takes}"
         )
-    return {**options, **dict(zip(positional, marker.args, strict=False)), **marker.kwargs}
+    return {**options, **dict(zip(known, marker.args, strict=False)), **marker.kwargs}
 
 
-def _stand_alone(request: pytest.FixtureRequest, name: str) -> None:
-    others = [other for other in ALONE if other != name and other in request.fixturenames]
+def _stand_alone(request: pytest.FixtureRequest, name: str, *also: str) -> None:
+    excluded = {*ALONE, *also} - {name}
+    others = [other for other in request.fixturenames if other in excluded]
     if others:
         raise pytest.UsageError(
-            f"{name} and {', '.join(others)} both decide where tasks run; a test can have one of them"
+            f"{name} and {', '.join(others)} exclude one another: each decides where tasks run, or by "
+            "which clock; a test can have one of them"
         )

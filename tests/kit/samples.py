@@ -23,6 +23,10 @@ def fail(text="it does not work"):
     raise LookupError(text)
 
 
+def stop():
+    raise StopIteration
+
+
 def hear(task):
     CALLS.append((task.id, task.success, task.result))
 

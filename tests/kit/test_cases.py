@@ -84,3 +84,21 @@ class LiveTests(LiveClusterMixin, TestCase):
 
     def test_a_test_case_is_refused(self):
         self.assertFalse(hasattr(self, "djq_live_cluster"))
+
+
+class OrderOfBasesTests(SimpleTestCase):
+    def test_a_mixin_behind_the_case_is_refused(self):
+        with self.assertRaisesRegex(
+            TypeError, r"setUp is never called: class Wrong\(QueueMixin, T"
+        ):
+            type("Wrong", (ClockMixin, TestCase, QueueMixin), {})
+
+    def test_mixins_that_exclude_one_another_are_refused(self):
+        for mixins in [(SyncMixin, QueueMixin), (ClockMixin, LiveClusterMixin)]:
+            with self.subTest(mixins), self.assertRaisesRegex(TypeError, "exclude one another"):
+                type("Wrong", (*mixins, TestCase), {})
+
+    def test_mixins_of_a_project_may_inherit_from_them(self):
+        ours = type("Ours", (ClockMixin, QueueMixin), {})
+
+        self.assertTrue(issubclass(type("Fine", (ours, TestCase), {}), QueueMixin))

@@ -5,13 +5,16 @@ from __future__ import annotations
 import traceback
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.db import transaction
 from django.test import override_settings
 
 from djq.brokers import get_broker
+from djq.exceptions import TaskRefused
 from djq.models import Task
 from djq.tasks import (
     Chain,
+    aresult,
     async_chain,
     async_iter,
     async_task,
@@ -122,6 +125,12 @@ def test_what_is_refuted_does_not_wait(djq_queue):
         djq_queue.refute_enqueued(samples.add)
 
 
+@pytest.mark.parametrize("func", ["tests.kit.samples.nota", "nowhere.at.all", "note", lambda: 1])
+def test_what_no_task_can_ever_call_is_not_refuted(djq_queue, func):
+    with pytest.raises(TaskRefused):
+        djq_queue.refute_enqueued(func)
+
+
 @pytest.mark.parametrize("verb", ["assert_enqueued", "refute_enqueued"])
 def test_a_word_that_no_task_knows_is_refused(djq_queue, verb):
     with pytest.raises(TypeError, match="arguments: nothing that a task has; it has args, kwargs"):
@@ -201,6 +210,31 @@ def test_the_true_exception_is_raised_where_that_is_wanted(djq_queue, verb):
 
     assert traceback.extract_tb(caught.value.__traceback__)[-1].name == "fail"
     assert not fetch(task_id).success
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("verb", ["run_next", "run_all", "run_until_idle"])
+def test_an_exception_that_ends_a_generator_is_raised_as_it_is(djq_queue, verb):
+    async_task(samples.stop)
+
+    with pytest.raises(StopIteration):
+        getattr(djq_queue, verb)(raises=True)
+
+
+@pytest.mark.django_db
+def test_whoever_would_wait_for_ever_is_told(djq_queue):
+    chain = Chain([(samples.add, (1, 2))])
+    chain.run()
+
+    with pytest.raises(
+        AssertionError, match=r"run_until_idle.*1 wait:\n  1. tests.kit.samples.add"
+    ):
+        chain.result()
+    with pytest.raises(AssertionError, match="waits here without an end"):
+        async_to_sync(aresult)("nobody", wait=-1)
+    djq_queue.run_until_idle()
+
+    assert chain.result() == [3]
 
 
 @pytest.mark.django_db

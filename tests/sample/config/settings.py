@@ -12,6 +12,7 @@ TIME_ZONE = "Europe/Berlin"
 ROOT_URLCONF = "config.urls"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DEFAULT_FROM_EMAIL = "shop@example.com"
+MAILERS = {"default": {"BACKEND": "django.core.mail.backends.console.EmailBackend"}}
 STAFF_EMAIL = "staff@example.com"
 
 INSTALLED_APPS = [

@@ -8,7 +8,8 @@ from django.db import migrations
 
 
 def make(apps, schema_editor):
-    apps.get_model("djq", "Schedule").objects.create(
+    schedules = apps.get_model("djq", "Schedule").objects.using(schema_editor.connection.alias)
+    schedules.create(
         name="watch stock",
         func="shop.tasks.watch_stock",
         schedule_type="D",
@@ -18,7 +19,8 @@ def make(apps, schema_editor):
 
 
 def remove(apps, schema_editor):
-    apps.get_model("djq", "Schedule").objects.filter(name="watch stock").delete()
+    schedules = apps.get_model("djq", "Schedule").objects.using(schema_editor.connection.alias)
+    schedules.filter(name="watch stock").delete()
 
 
 class Migration(migrations.Migration):
