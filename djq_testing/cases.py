@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from djq.wiring import wired
 from djq_testing.clock import ManualClock, clock_at
+from djq_testing.cluster import LocalCluster
 from djq_testing.held import HeldQueue
 from djq_testing.live import LiveCluster
 from djq_testing.sync import SyncTasks
@@ -88,6 +89,20 @@ class QueueMixin(_Mixin):
     def setUp(self) -> None:
         super().setUp()
         self.djq_queue = self.enterContext(HeldQueue(raises=self.djq_raises, store=self.djq_store))
+
+
+class ClusterMixin(ClockMixin, _Mixin):
+    """`self.djq_cluster`: a whole cluster in the test's own thread; `self.djq_clock` is its clock."""
+
+    djq_cluster_options: Mapping[str, Any] = {}
+    """Options as of `LocalCluster`: `workers`, `clusters`, `broker`, `store`, and settings."""
+    djq_cluster: LocalCluster
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.djq_cluster = self.enterContext(
+            LocalCluster(self.djq_clock, **self.djq_cluster_options)
+        )
 
 
 class LiveClusterMixin(_Mixin):

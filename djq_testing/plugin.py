@@ -14,6 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from djq.ports import Broker
     from djq_testing.clock import ManualClock
+    from djq_testing.cluster import LocalCluster
     from djq_testing.held import HeldQueue
     from djq_testing.live import LiveCluster
     from djq_testing.sync import SyncTasks
@@ -22,11 +23,13 @@ MARKERS = (
     "djq_clock(start): the moment, an aware datetime or ISO text, at which djq_clock starts",
     "djq_sync(raises=False, store='database'): whether djq_sync raises what a task raised",
     "djq_queue(raises=False, store='database'): whether djq_queue raises what a task raised",
+    "djq_cluster(workers, clusters, broker, store, seed, **q_cluster): what djq_cluster is made of",
     "djq_broker(*names): the brokers that djq_broker runs the test on, one after the other",
     "djq_live_cluster(**q_cluster): settings of djq_live_cluster, over those of the project",
 )
 ALONE = ("djq_sync", "djq_queue", "djq_cluster", "djq_live_cluster")
 """Each of these decides where tasks run, so a test has one of them."""
+DATABASE_FIXTURES = ("db", "transactional_db", "django_db_reset_sequences")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -108,6 +111,25 @@ def djq_broker(request: pytest.FixtureRequest, djq_clock: ManualClock) -> Iterat
 
     with wired(broker=brokers_like(request.param, djq_clock)):
         yield get_broker()
+
+
+@pytest.fixture
+def djq_cluster(request: pytest.FixtureRequest, djq_clock: ManualClock) -> Iterator[LocalCluster]:
+    """A whole cluster in the test's own thread, on the test's clock."""
+    from djq_testing.brokers import brokers_wired  # noqa: PLC0415
+    from djq_testing.cluster import LocalCluster  # noqa: PLC0415
+
+    _stand_alone(request, "djq_cluster")
+    for name in DATABASE_FIXTURES:
+        # Whoever asks for the database after the cluster wants the cluster to use it all the same.
+        if name in request.fixturenames:
+            request.getfixturevalue(name)
+    options: dict[str, Any] = {}
+    if "djq_broker" in request.fixturenames:
+        request.getfixturevalue("djq_broker")
+        options["broker"] = brokers_wired()
+    with LocalCluster(djq_clock, **_chosen(request, "djq_cluster", options)) as cluster:
+        yield cluster
 
 
 @pytest.fixture

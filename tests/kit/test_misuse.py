@@ -38,6 +38,8 @@ MISUSES = {
     "kind": ("djq_clock(start=5)", "djq_clock", "5 is no moment; give an aware datetime"),
     "naive": ("djq_clock('2026-03-01')", "djq_clock", "has no time zone; give an aware datetime"),
     "none": ("djq_broker", "djq_broker", "'' is no broker of djq_broker; there are memory, orm"),
+    "setting": ("djq_cluster(wrokers=3)", "djq_cluster, db", "Did you mean 'workers'"),
+    "memory": ("", "djq_live_cluster", "is SQLite in memory, which no other process sees; give it"),
     "kafka": ("djq_broker('kafka')", "djq_broker", "'kafka' is no broker of djq_broker; there are"),
 }
 
