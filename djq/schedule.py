@@ -128,7 +128,7 @@ class ScheduleBase(ScheduleChoices, models.Model):
         A row that was left alone for an error is looked at again.
         """
         if self._state.adding:
-            self._begin_on_the_grid()
+            self.begin_on_the_grid()
         else:
             fields = self._refresh_the_schedulers_own(kwargs.get("using"))
             if kwargs.get("update_fields") is not None:
@@ -193,7 +193,7 @@ class ScheduleBase(ScheduleChoices, models.Model):
             return f"[{name}]"
         return format_html('<a href="{}">[{}]</a>', url, name)
 
-    def _begin_on_the_grid(self) -> None:
+    def begin_on_the_grid(self) -> None:
         """Let a new cron schedule begin with a time that it names. One that is wrong stays so."""
         if self.schedule_type != self.CRON or self.next_run is None:
             return

@@ -21,6 +21,8 @@ from djq.runtime.clock import CallersClock
 if TYPE_CHECKING:
     from django.core.cache.backends.base import BaseCache
 
+    from djq.models import Schedule
+
 
 @attrs.frozen(kw_only=True)
 class Wiring:
@@ -44,6 +46,8 @@ class Wiring:
     """Asked before a wait without an end goes on; it raises where nobody would ever end it."""
     cache: BaseCache | None = None
     """Where cached results go."""
+    keep_schedule: Callable[[Schedule], None] | None = None
+    """Keeps a new schedule in the place of the database, and gives it its key."""
 
 
 _current = Wiring()

@@ -204,6 +204,10 @@ class MemoryBroker(Broker):
         now = self._clock.now()
         return len([row for row in self._rows if row.taken and row.available_at > now])
 
+    def next_available(self) -> datetime | None:
+        """When the next package comes; in the past: it is here. None: there is none."""
+        return min((row.available_at for row in self._rows), default=None)
+
     def info(self) -> str:
         return "Memory"
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from djq.ports import Broker
@@ -64,6 +64,8 @@ def run_machine(machine: type[RuleBasedStateMachine], examples: int) -> None:
             stateful_step_count=30,
             deadline=None,
             report_multiple_bugs=False,
+            # What else might have stood in the history is no part of its story.
+            phases=set(Phase) - {Phase.explain},
             suppress_health_check=list(HealthCheck),
         ),
     )

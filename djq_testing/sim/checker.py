@@ -21,7 +21,7 @@ from djq.core.gathering import Gathered
 from djq.core.lifecycle import Role
 from djq.core.message import Finished, Kind, Outcome, TaskMessage
 from djq_testing.memory import MemoryTask
-from djq_testing.sim.composition_checker import CompositionChecker, Kept
+from djq_testing.sim.composition_checker import STORE_AWAY, CompositionChecker, Kept
 from djq_testing.sim.faults import Violation
 from djq_testing.sim.workload import ERROR_LINES, Behaviour, TaskSpec
 
@@ -30,11 +30,13 @@ if TYPE_CHECKING:
     from djq_testing.sim.spawn import SimProcess, TaskRun
     from djq_testing.sim.world import World
 
-HARMLESS = {"clock_jump", "spawn_failure", "death_at_start", "store_error_before"}
+HARMLESS = STORE_AWAY | {
+    *("clock_jump", "clock_skew", "spawn_failure", "death_at_start", "slow_start"),
+}
 """What may strike and still every task runs exactly once."""
 STOP_HITS = {"cut_short", "ended", "ended_task"}
 """What a stop itself does when it is asked for often enough."""
-DELAYS = {"slow_message", "pause_process"}
+DELAYS = {"slow_message", "pause_process", "pause_cluster"}
 LIMIT_SLACK_SECONDS = 0.1
 
 
@@ -56,6 +58,7 @@ class Checker:
     def __init__(self, world: World) -> None:
         self._world = world
         self.specs: dict[str, TaskSpec] = {spec.id: spec for spec in world.tasks}
+        self.numbered = {spec.number: spec for spec in world.tasks}
         self.hooks: dict[str, TaskSpec] = {
             derived_id(spec.id, f"hook:{step}"): spec
             for spec in world.tasks
@@ -297,7 +300,7 @@ class Checker:
         excused = self._world.queue.attempts[id] >= scene.max_attempts and self._world.chaos.hits
         if not runs and not excused:
             raise Violation(f"I8: the hook of {self._say(spec.id)} was never called")
-        if self.is_disturbed or "store_error_before" in self._world.chaos.hits:
+        if self.is_disturbed or STORE_AWAY & self._world.chaos.hits.keys():
             return
         if not runs == self.saves[spec.id, record.success] == self.followed[id]:
             raise Violation(f"I8: the hook of {self._say(spec.id)} was called {runs} times")
@@ -309,6 +312,13 @@ class Checker:
     def _attempts(self, task_id: str) -> int:
         spec = self.specs.get(task_id)
         return self._world.scene.max_attempts if spec is None else spec.attempts
+
+    def name(self, task_id: str) -> str:
+        """A few words for a task."""
+        spec = self.specs.get(task_id) or self.hooks.get(task_id)
+        if spec is None:
+            return f"task {task_id[:8]}"
+        return f"task {spec.number}" if task_id in self.specs else f"the hook of task {spec.number}"
 
     def _say(self, task_id: str) -> str:
         spec = self.specs.get(task_id)

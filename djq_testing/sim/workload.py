@@ -24,10 +24,12 @@ from djq.core.message import TaskMessage
 from djq.core.names import name_of
 from djq.exceptions import BadPackage
 from djq_testing.clock import SeededIds
-from djq_testing.sim.faults import FaultPlan, Scene
+from djq_testing.sim.faults import FaultPlan
+from djq_testing.sim.scene import Scene
 
 WORK = "djq_testing.sim.workload.work"
 FOLLOW = "djq_testing.sim.workload.follow"
+TAME_SECONDS = 1.0
 ALWAYS = 1_000
 """More runs than any task has."""
 
@@ -137,6 +139,19 @@ class TaskSpec:
             hook=FOLLOW if self.hook else None,
             max_attempts=self.attempts if self.own_attempts else None,
         )
+
+
+def tamed(spec: TaskSpec) -> TaskSpec:
+    """The task without anything special about it."""
+    return attrs.evolve(
+        spec,
+        behaviour=Behaviour.RETURNS,
+        seconds=TAME_SECONDS,
+        at=TAME_SECONDS,
+        kills=0,
+        errors=0,
+        hook=False,
+    )
 
 
 def draw_tasks(rng: random.Random, ids: SeededIds, scene: Scene, plan: FaultPlan) -> list[TaskSpec]:

@@ -13,7 +13,6 @@ from djq.core.events import (
     HookFailed,
     ServiceAway,
     ServiceBack,
-    TaskHandedBack,
     TaskSaved,
     TaskUnsaved,
 )
@@ -329,9 +328,3 @@ def test_a_message_that_is_for_another_box_is_passed_over(bench):
 
     assert bench.monitor.step() == Wait(None)
     assert bench.journal == []
-
-
-def test_a_task_that_is_handed_back_is_told(bench):
-    bench.keep(parts.settled(1, verdict=Verdict.HAND_BACK))
-
-    assert bench.observer.events == [TaskHandedBack(f"{1:032x}", "task-1", "math.copysign")]
