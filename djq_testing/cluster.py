@@ -41,6 +41,7 @@ from djq.signals import LoggingObserver, line_of
 from djq.tasks.scheduling import schedule
 from djq.wiring import wired, wiring
 from djq_testing.clock import ManualClock, SeededIds
+from djq_testing.commits import run_commits
 from djq_testing.local.cache import ClockedCache
 from djq_testing.local.faults import Faults
 from djq_testing.local.ports import LocalBroker
@@ -303,6 +304,7 @@ class LocalCluster(Faults):
             )
         self._is_playing = True
         try:
+            run_commits()
             return self._stage.play(until, done)
         except Violation as error:
             raise self._error(str(error), ()) from error
