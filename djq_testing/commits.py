@@ -9,7 +9,8 @@ test would have run at that block's end, or not at all if it was rolled back, as
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.db import connections
@@ -33,6 +34,15 @@ def run_commits() -> int:
         count += len(ready)
         for callback, robust in ready:
             _call(callback, robust=robust)
+
+
+@contextmanager
+def commits_at_its_end() -> Iterator[None]:
+    """Surround a task: what it leaves to a commit is run when it ends, as where it has no test round it."""
+    try:
+        yield
+    finally:
+        run_commits()
 
 
 def _open_connections() -> list[BaseDatabaseWrapper]:

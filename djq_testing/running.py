@@ -13,6 +13,7 @@ from djq.core.call import func_path, load_call, load_value, resolve
 from djq.core.message import Kind, Outcome, TaskMessage
 from djq.exceptions import TaskRefused
 from djq.inline import savepoints
+from djq_testing.commits import commits_at_its_end
 
 
 @attrs.frozen
@@ -106,7 +107,7 @@ class Catcher:
     def scope(self) -> Iterator[None]:
         """Surround one task."""
         try:
-            with savepoints():
+            with commits_at_its_end(), savepoints():
                 yield
         except BaseException as error:
             self.error = self.error or error

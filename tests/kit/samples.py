@@ -48,3 +48,9 @@ def when_committed(*args):
     """As a view does: the task is sent when its data is there for all to see."""
     with transaction.atomic():
         transaction.on_commit(lambda: async_task(note, *args))
+
+
+def commit_and_fail(*args):
+    """What was committed before a failure is sent all the same."""
+    when_committed(*args)
+    raise LookupError

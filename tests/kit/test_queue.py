@@ -357,6 +357,31 @@ def test_what_an_outer_block_holds_back_an_inner_one_does_not_let_go(djq_queue):
     assert [task.args for task in djq_queue] == [(0,), (1,)]
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize("func", [samples.when_committed, samples.commit_and_fail])
+@pytest.mark.parametrize("kit", ["djq_queue", "djq_sync"])
+def test_what_a_task_leaves_to_a_commit_follows_it(request, calls, func, kit):
+    tasks = request.getfixturevalue(kit)
+
+    async_task(func, 1)
+    if kit == "djq_queue":
+        tasks.run_next()
+        assert calls == []
+        tasks.run_next()
+
+    assert calls == [((1,), {})]
+
+
+@pytest.mark.django_db
+def test_what_the_caller_holds_back_a_task_in_sync_mode_does_not_let_go(djq_sync, calls):
+    with transaction.atomic():
+        async_task(samples.when_committed, 1)
+        transaction.set_rollback(True)
+
+    assert djq_sync.commit() == 0
+    assert calls == []
+
+
 @pytest.mark.django_db(transaction=True)
 def test_real_transactions_commit_by_themselves(djq_queue):
     with transaction.atomic():
