@@ -44,7 +44,7 @@ KEPT_MAX = 100_000
 """Most runs, and most events, that are remembered."""
 SELDOM = 1e9
 """Seconds between reports of a cluster that does not change; nobody lives to see it."""
-STEPS_MAX = 300_000
+STEPS_MAX = 200_000
 """Steps at one moment: with so many of them the moment does not end."""
 
 Seconds = Callable[[Delivery], float]
@@ -92,6 +92,7 @@ class LocalStage(Stage):
         """When a pusher found nothing, and nothing has changed since."""
         self._comes_at = -1.0
         """When the pushers are woken for the next package."""
+        self.steps_max = STEPS_MAX
         self._steps = 0
         self._steps_at = -1.0
 
@@ -153,9 +154,9 @@ class LocalStage(Stage):
     def steps(self, process: SimProcess) -> None:
         self._steps = self._steps + 1 if self._steps_at == self.timeline.now else 0
         self._steps_at = self.timeline.now
-        if self._steps > STEPS_MAX:
+        if self._steps > self.steps_max:
             raise Violation(
-                f"{STEPS_MAX:,} steps, and no time has passed: tasks make tasks for ever"
+                f"{self.steps_max:,} steps, and no time has passed: tasks make tasks for ever"
             )
         if process.role is Role.PUSHER:
             self.services.broker.came_up_empty = False
