@@ -45,11 +45,8 @@ class Cron:
     """It names minutes of every hour: then it goes by elapsed time, as hourly schedules do."""
 
     def at_or_after(self, wall: datetime) -> datetime | None:
-        """The first wall time from this one on that it names. None: none in fifty years."""
-        before = wall.replace(microsecond=0) - SECOND
-        if wall.microsecond:
-            before += SECOND
-        return next(iter(CronSim(self.expression, before)), None)
+        """The first wall time from this one on, a whole second, that it names. None: none in fifty years."""
+        return next(iter(CronSim(self.expression, wall - SECOND)), None)
 
     def after(self, wall: datetime) -> datetime | None:
         """The first wall time after this one that it names. None: none in fifty years."""

@@ -233,3 +233,19 @@ class Chaos:
         if self.strikes("slow_message"):
             return self.rng.uniform(0.01, 3.0)
         return self.rng.uniform(0.00002, 0.0005)
+
+    def start_seconds(self) -> float:
+        """How long a process takes to start."""
+        return self.rng.uniform(0.001, 0.03)
+
+    def step_seconds(self) -> float:
+        """How long a step takes."""
+        return self.rng.uniform(0.00002, 0.0005)
+
+    def kill_seconds(self) -> float:
+        """How long after the order a kill strikes."""
+        return self.rng.uniform(0.0, 0.001)
+
+    def notice_seconds(self) -> float:
+        """How long after a death its parent learns of it."""
+        return self.rng.uniform(0.0002, 0.01)

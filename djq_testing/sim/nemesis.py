@@ -84,9 +84,7 @@ class Nemesis:
     def _pause(self) -> bool:
         victims = list(self._world.processes.values())
         if victims:
-            victim, seconds = self._rng.choice(victims), 15.0 * self._rng.random() ** 3
-            victim.ready_at = max(victim.ready_at, self._world.timeline.now + seconds)
-            self._world.note(victim, "stands still", f"for {seconds:.3f} s")
+            self._world.pause(self._rng.choice(victims), 15.0 * self._rng.random() ** 3)
         return bool(victims)
 
     def _jump(self) -> bool:

@@ -1,36 +1,35 @@
-"""The stage: every process, every server, and the order in which they step.
+"""The world of a simulated run: the stage with its servers, its tasks and its checker.
 
 One random.Random decides everything: who dies, how long a step, a message, a task or a start takes.
-The components are the real ones; a step of one is never interrupted, but it may end in its death.
+The components are the real ones.
 """
 
 from __future__ import annotations
 
 import random
-import traceback
 from contextlib import nullcontext
 from typing import Any
 
 from djq.core.events import Event
-from djq.core.lifecycle import ChildId, Role
+from djq.core.lifecycle import Role
 from djq.core.plan import Plan
 from djq.core.protocol import Delivery
 from djq.core.settlement import Policy
-from djq.ports import Component, Surroundings
+from djq.ports import Component, Surroundings, Wait
 from djq_testing.clock import SeededIds
 from djq_testing.memory import MemoryStore
-from djq_testing.sim import spawn, workload
+from djq_testing.sim import workload
 from djq_testing.sim.checker import Checker
 from djq_testing.sim.compositions import draw_compositions
 from djq_testing.sim.faults import Chaos, Violation, draw_faults, draw_scene
 from djq_testing.sim.parts import Parts
 from djq_testing.sim.servers import QueueServer, SimBroker, SimStore
 from djq_testing.sim.spawn import SimOrphans, SimProcess, SimSpawner, TaskRun
+from djq_testing.sim.stage import Stage
 from djq_testing.sim.timeline import SimClock, Timeline
 from djq_testing.sim.trace import Trace
 
 STEPS_MAX = 60_000
-IDLE_STEPS_MAX = 400
 
 
 class SimObserver:
@@ -45,7 +44,7 @@ class SimObserver:
         self._world.note(self._process, "tells", event)
 
 
-class World:
+class World(Stage):
     """Everything there is in one run."""
 
     def __init__(self, seed: int, parts: Parts) -> None:
@@ -57,86 +56,24 @@ class World:
         self.tasks = workload.draw_tasks(rng, self.ids, self.scene, plan)
         self.compositions = draw_compositions(random.Random(f"compositions {seed}"), self.tasks)
         self.chaos = Chaos(rng, plan)
-        self.timeline = Timeline()
-        self.trace = Trace(self.timeline)
+        timeline = Timeline()
+        super().__init__(self.chaos, timeline, Trace(timeline))
         self.server_clock = SimClock(self.timeline)
         self.codec = workload.make_codec()
         self.queue = QueueServer(self)
         self.store: MemoryStore = parts.store(save_limit=0)
-        self.processes: dict[int, SimProcess] = {}
         self.checker = Checker(self)
         self.restarts = True
         """A cluster that has ended is started anew."""
         self._unattended: dict[int, float] = {}
         """Since when each cluster has had no monitor that could renew its leases."""
-        self._stepping: SimProcess | None = None
         self._steps = 0
-        self._pids = 100
-        self._clusters = 0
-
-    # Processes begin.
-
-    def start_cluster(self) -> None:
-        """Run a cluster, as somebody at a terminal would."""
-        self._clusters += 1
-        process = self._new(None, f"command {self._clusters}", None)
-        process.cluster = self._clusters
-        self._boot(process)
-
-    def bear(self, child: ChildId, label: str, parent: SimProcess) -> SimProcess:
-        """Start a child; it steps when it has started up."""
-        name = f"{label} {child.role.value}"
-        process = self._new(child, name, parent)
-        process.cluster = parent.cluster
-        self._unattended.setdefault(parent.cluster, self.timeline.now)
-        seconds = self.chaos.rng.uniform(0.001, 0.03)
-        if self.chaos.strikes("death_at_start"):
-            self.timeline.after(seconds, self.die, process, 70, "its start")
-        else:
-            self.timeline.after(seconds, self._boot, process)
-        self.note(process, "is born", None)
-        return process
-
-    def living(self, role: Role | None) -> list[SimProcess]:
-        """The processes of a role; None stands for those that run a cluster."""
-        return [p for p in self.processes.values() if p.is_alive and p.role is role]
-
-    def wake(self, process: SimProcess) -> None:
-        """Something came for a process."""
-        if process.is_alive and process.component is not None:
-            self._request(process, self.timeline.now)
-
-    def die(self, process: SimProcess, code: int, cause: str) -> None:
-        """End a process: nothing of it goes on but what it has sent."""
-        if not process.is_alive:
-            return
-        self.note(process, "dies", f"with {code}, by {cause}")
-        self._count_death(process, cause)
-        process.is_alive = False
-        if process.role is Role.MONITOR and process.component is not None:
-            self._unattended[process.cluster] = self.timeline.now
-        del self.processes[process.pid]
-        if process.run is not None:
-            self.checker.deaths[process.run.delivery.task_id] += 1
-            self.checker.run_ended(process, died=True)
-        for link in process.links:
-            link.outbox.close()
-        if process.parent is None:
-            if self.restarts:
-                self.timeline.after(self.chaos.rng.uniform(0.05, 3.0), self._restart)
-        elif process.parent.is_alive:
-            seconds = self.chaos.rng.uniform(0.0002, 0.01)
-            self.timeline.after(seconds, self._report, process, code)
-
-    def note(self, process: SimProcess, what: str, detail: object) -> None:
-        """Write a line of the trace."""
-        self.trace.add(process.name, what, detail)
 
     # What tasks do; `workload` calls these.
 
     def perform(self, number: int, handed: tuple[object, ...]) -> int:
         """Do what the task of this number does, given what the link before has handed on to it."""
-        spec, process = self.tasks[number], self._stepping
+        spec, process = self.tasks[number], self.stepping
         assert process is not None, "a task runs in a step of its worker"
         process.clock.behind = 0.0
         self.checker.composed.handed_on(spec, handed)
@@ -150,7 +87,7 @@ class World:
 
     def followed(self, task_id: str) -> None:
         """The hook of this task was called."""
-        process = self._stepping
+        process = self.stepping
         assert process is not None, "a hook runs in a step of its worker"
         assert process.run is not None, "and its worker has begun it"
         process.clock.behind = 0.0
@@ -158,101 +95,76 @@ class World:
             raise Violation(f"I8: a hook was called with a task {task_id!r}")
         self.checker.followed[process.run.delivery.task_id] += 1
 
-    # Steps.
+    # What happens on the stage.
 
-    def _request(self, process: SimProcess, moment: float) -> None:
-        moment = max(moment, process.ready_at)
-        if process.requested_at is None or moment < process.requested_at:
-            process.requested_at = moment
-            self.timeline.at(moment, self._step, process, moment)
+    def make(self, process: SimProcess) -> Component:
+        around = Surroundings(process.clock, self.ids, SimObserver(self, process))
+        return self._make(process, around)
 
-    def _step(self, process: SimProcess, moment: float) -> None:
-        if not process.is_alive or process.requested_at != moment:
-            return
-        process.requested_at = None
-        if process.ready_at > self.timeline.now:
-            self._request(process, process.ready_at)
-            return
+    def bears(self, process: SimProcess) -> None:
+        self._unattended.setdefault(process.cluster, self.timeline.now)
+
+    def starts(self, process: SimProcess) -> None:
+        if process.role is Role.MONITOR:
+            seconds = self.timeline.now - self._unattended[process.cluster]
+            if seconds > self.scene.lease_seconds / 2:
+                self.chaos.hits["unattended"] += 1
+
+    def steps(self, process: SimProcess) -> None:
         self._steps += 1
         if self._steps > STEPS_MAX:
             raise Violation(f"I9: {STEPS_MAX} steps were not enough")
-        finishing = process.run
-        if finishing is not None:
-            process.clock.behind = self.timeline.now - finishing.began
-        self._stepping = process
-        try:
-            answer = spawn.step(process)
-        except Violation:
-            raise
-        except Exception as error:
-            raise Violation(f"{process.name} crashed:\n{traceback.format_exc()}") from error
-        finally:
-            process.clock.behind = 0.0
-            self._stepping = None
-        self._after(process, finishing, answer)
 
-    def _after(
-        self,
-        process: SimProcess,
-        finishing: TaskRun | None,
-        answer: tuple[float | None, bool] | None,
-    ) -> None:
-        current: tuple[int, Delivery] | None = getattr(process.component, "current", None)
-        process.ready_at = self.timeline.now + self.chaos.rng.uniform(0.00002, 0.0005)
-        if finishing is not None:
-            process.run = None
-            self.checker.run_ended(process, died=False)
-        if answer is None:
-            # The sentinel may know of these that they began, and will not hear of their end.
-            for delivery in [finishing.delivery] if finishing is not None else []:
-                self.checker.deaths[delivery.task_id] += 1
-            if current is not None:
-                self.checker.deaths[current[1].task_id] += 1
-            self.die(process, -9, "a crash point")
-            return
-        seconds, goes_on = answer
-        if not goes_on:
-            self._end(process)
-            return
-        if current is not None:
-            self._begin(process, *current)
+    def rests(self, process: SimProcess, wait: Wait) -> float | None:
         self._check_memory(process)
-        process.idle_steps = process.idle_steps + 1 if seconds is not None and seconds < 1e-6 else 0
-        if process.idle_steps > IDLE_STEPS_MAX:
-            raise Violation(f"I9: {process.name} is busy with nothing")
-        if seconds is not None:
-            self._request(process, self.timeline.now + seconds)
+        return wait.seconds
 
-    def _begin(self, process: SimProcess, ticket: int, delivery: Delivery) -> None:
-        """A worker has said that it begins a task: let the task's time pass before its next step."""
-        spec, rng = self.checker.specs.get(delivery.task_id), self.chaos.rng
-        seconds = rng.uniform(0.0005, 0.01) if spec is None else spec.seconds
-        process.run = TaskRun(ticket, delivery, self.timeline.now, seconds)
-        process.ready_at = self.timeline.now + seconds
-        self.note(process, "runs", delivery)
-        self.checker.run_began(process, process.run)
+    def seconds_of(self, process: SimProcess, delivery: Delivery) -> float:
+        spec = self.checker.specs.get(delivery.task_id)
+        return self.chaos.rng.uniform(0.0005, 0.01) if spec is None else spec.seconds
+
+    def begins(self, process: SimProcess, run: TaskRun) -> None:
+        spec = self.checker.specs.get(run.delivery.task_id)
+        self.checker.run_began(process, run)
         if spec is not None and len(self.checker.runs[spec.id]) <= spec.kills:
-            self.timeline.after(seconds * rng.random(), self._kill_own, process, process.run)
+            seconds = run.seconds * self.chaos.rng.random()
+            self.timeline.after(seconds, self._kill_own, process, run)
+
+    def ends(self, process: SimProcess, run: TaskRun) -> None:
+        self.checker.run_ended(process, died=False)
+
+    def crashes(self, process: SimProcess, finishing: TaskRun | None) -> None:
+        # The sentinel may know of these that they began, and will not hear of their end.
+        current: tuple[int, Delivery] | None = getattr(process.component, "current", None)
+        if finishing is not None:
+            self.checker.deaths[finishing.delivery.task_id] += 1
+        if current is not None:
+            self.checker.deaths[current[1].task_id] += 1
+
+    def dies(self, process: SimProcess, cause: str) -> None:
+        self._count_death(process, cause)
+        if process.role is Role.MONITOR and process.component is not None:
+            self._unattended[process.cluster] = self.timeline.now
+        if process.run is not None:
+            self.checker.deaths[process.run.delivery.task_id] += 1
+            self.checker.run_ended(process, died=True)
+
+    def finishes(self, process: SimProcess) -> None:
+        if process.parent is None:
+            component: Any = process.component
+            self.checker.cluster_ended(process, cut_short=component.cut_short)
+
+    def outlives(self, process: SimProcess) -> None:
+        if self.restarts:
+            self.timeline.after(self.chaos.rng.uniform(0.05, 3.0), self._restart)
 
     def _kill_own(self, process: SimProcess, run: TaskRun) -> None:
         if process.run is run:
             self.die(process, self.chaos.rng.choice((-9, -11, 1, 0)), "its own task")
 
-    def _end(self, process: SimProcess) -> None:
-        component: Any = process.component
-        self.die(process, 0, "itself")
-        if process.parent is None:
-            self.checker.cluster_ended(process, cut_short=component.cut_short)
-
     def _restart(self) -> None:
         if self.restarts and len(self.living(None)) < self.scene.clusters:
             self.start_cluster()
-
-    def _report(self, process: SimProcess, code: int) -> None:
-        parent = process.parent
-        if parent is not None and parent.spawner is not None and process.child is not None:
-            parent.spawner.report(process.child, code)
-            self.wake(parent)
 
     def _count_death(self, process: SimProcess, cause: str) -> None:
         """A kill by the parent is a blow to whoever had done nothing wrong."""
@@ -280,24 +192,6 @@ class World:
             raise Violation(f"I12: {component.book.waiting} tasks wait in memory, not {limit}")
 
     # Making.
-
-    def _new(self, child: ChildId | None, name: str, parent: SimProcess | None) -> SimProcess:
-        self._pids += 1
-        clock = SimClock(self.timeline)
-        process = SimProcess(self._pids, name, child, parent, 0, clock)
-        self.processes[process.pid] = process
-        return process
-
-    def _boot(self, process: SimProcess) -> None:
-        if not process.is_alive:
-            return
-        around = Surroundings(process.clock, self.ids, SimObserver(self, process))
-        process.component = self._make(process, around)
-        if process.role is Role.MONITOR:
-            seconds = self.timeline.now - self._unattended[process.cluster]
-            if seconds > self.scene.lease_seconds / 2:
-                self.chaos.hits["unattended"] += 1
-        self._request(process, self.timeline.now)
 
     def _make(self, process: SimProcess, around: Surroundings) -> Component:
         label = process.name.rpartition(" ")[0]

@@ -177,6 +177,17 @@ def test_a_store_that_is_away_is_asked_again_after_growing_pauses(scene):
     assert len(scene.observer.of(ServiceAway)) == 1
 
 
+def test_a_scheduler_that_has_to_wait_asks_nobody_meanwhile(scene):
+    scene.add()
+    scene.broker.before = BrokerUnavailable("away")
+    wait = scene.run()
+
+    scene.clock.advance(wait.seconds / 2)
+
+    assert scene.scheduler.step() == Wait(pytest.approx(wait.seconds / 2))
+    assert scene.broker.calls == 1
+
+
 def test_who_dies_between_taking_and_sending_leaves_the_same_tasks_to_another():
     scene = Scheduling(shared=False)
     scene.add(schedule_type="H", next_run=NOON - HOUR, intended_date_kwarg="when")

@@ -221,3 +221,20 @@ def test_what_a_path_names_must_be_callable(path):
 def test_a_malformed_path_is_an_import_error(path):
     with pytest.raises(ImportError, match="no dotted path"):
         resolve(path)
+
+
+class Fickle:
+    """Pickles at the second try."""
+
+    tries = 0
+
+    def __reduce__(self):
+        self.tries += 1
+        if self.tries == 1:
+            raise ValueError("not yet")
+        return (Fickle, ())
+
+
+def test_a_call_that_cannot_be_pickled_for_no_part_s_fault_is_refused_all_the_same():
+    with pytest.raises(TaskRefused, match=r"the call cannot be pickled \(ValueError: not yet\)"):
+        dump_call("math.floor", (Fickle(),), {})

@@ -196,6 +196,7 @@ def test_change_of_the_clocks_is_found_to_the_microsecond():
         ("@reboot", "1 fields"),
         ("61 * * * *", "Bad minute"),
         ("0 0 31 2 *", "Bad day-of-month"),
+        ("0 0 */30 2 1#5", "names no day of the calendar"),
         ("R R * * *", "cannot be read"),
         ("1/0 * * * *", "cannot be read"),
         ("0 0 * * MON#9", "cannot be read"),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from djq.core.schedule_checks import problems_of, upcoming
 from djq.core.schedules import (
     Custom,
     ScheduleRow,
@@ -63,3 +64,23 @@ def test_errors_are_kept_as_every_database_can_keep_them():
 
     assert text.startswith("a\\x00b\\ud800c")
     assert len(text) <= 1_000
+
+
+def test_a_row_without_a_time_has_no_run_to_come():
+    assert upcoming(row(next_run=None), NOON, CUSTOM, ZoneInfo, 3) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "hours"),
+    [({}, [0, 1, 2]), ({"overlap": "skip"}, [0, 4, 5]), ({"catch_up": False}, [0, 4, 5])],
+)
+def test_missed_runs_are_to_come_where_they_are_caught_up_with(fields, hours):
+    now = NOON + timedelta(hours=3, minutes=30)
+
+    found = upcoming(row(**fields), now, CUSTOM, ZoneInfo, 3)
+
+    assert [run.at for run in found] == [NOON + timedelta(hours=each) for each in hours]
+
+
+def test_a_schedule_without_a_time_has_no_problem():
+    assert problems_of(row(next_run=None), CUSTOM, ZoneInfo) == {}
