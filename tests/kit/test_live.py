@@ -48,4 +48,4 @@ def test_data_that_no_process_sees_is_refused():
 
 def test_before_it_starts_it_can_do_nothing():
     with pytest.raises(RuntimeError, match="enter its context first"):
-        LiveCluster().run_until_idle()
+        LiveCluster().stop()
