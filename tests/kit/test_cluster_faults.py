@@ -385,6 +385,17 @@ def test_a_broker_that_says_nothing_of_the_future_is_polled():
         assert [result(id) for id in ids] == list(range(5))
 
 
+def test_hundreds_of_packages_may_come_one_by_one():
+    clock = ManualClock()
+    with LocalCluster(clock, broker=lambda key: Plain(key, clock)) as cluster:
+        cluster.takes(NOTE, 0.0001)
+        for number in range(1_000):
+            async_task(NOTE, number)
+        cluster.run_until_idle()
+
+        assert len(cluster.runs) == 1_000
+
+
 def test_a_component_that_crashes_is_an_error_of_the_test(cluster):
     with LocalCluster(broker=Broken("x", clock=cluster.clock)) as broken:
         async_task(NOTE, "a")
