@@ -167,6 +167,15 @@ def _square_and_handler(number):
     return number * number, signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
+def can_be_ended():
+    """Whether a process that the task forks has the default behaviour for SIGTERM."""
+    pid = os.fork()
+    if pid == 0:
+        # Nothing else: locks that other threads held are held here for ever.
+        os._exit(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
+
+
 def use_pool():
     """What processes forked by a task do with their work and with SIGTERM."""
     with multiprocessing.get_context("fork").Pool(2) as pool:
