@@ -22,6 +22,7 @@ from django.test import override_settings
 from djq.assembly import callers_clock
 from djq.brokers import get_broker
 from djq.cluster import Cluster
+from djq.conf import get_config
 from djq.tasks import fetch
 from djq.tasks.waiting import Waiter
 from djq.wiring import Wiring, wiring
@@ -33,6 +34,8 @@ Found = TypeVar("Found")
 
 IDLE = "Idle"
 WORKERS = 2
+CALM_CYCLES = 2
+"""Reports of the sentinel during which all has to be quiet."""
 NAME_CHARACTERS_MAX = 40
 
 
@@ -46,8 +49,8 @@ class LiveCluster:
         """Make it; it starts when it is entered.
 
         Args:
-            **q_cluster: Settings as in `Q_CLUSTER`, over those of the project. There are 2 workers
-                and a poll of 0.05 s unless they say otherwise.
+            **q_cluster: Settings as in `Q_CLUSTER`, over those of the project. There are 2 workers,
+                and 0.05 s for `poll` and `guard_cycle`, unless they say otherwise.
         """
         self._chosen = q_cluster
         self._context = ExitStack()
@@ -65,6 +68,7 @@ class LiveCluster:
         own = {
             "workers": WORKERS,
             "poll": 0.05,
+            "guard_cycle": 0.05,
             **project,
             "name": f"{name}-test-{os.getpid()}-{id(self):x}",
             "sync": False,
@@ -110,7 +114,22 @@ class LiveCluster:
         Raises:
             AssertionError: That is not so after so many seconds; the message says what is left.
         """
-        self._wait(lambda: self._is_idle() or None, seconds, "the cluster is not idle")
+        clock = callers_clock()
+        calm_seconds = CALM_CYCLES * get_config().guard_cycle
+        since: float | None = None
+
+        def look() -> bool | None:
+            # One look is no proof: the queue is asked twice, and the cluster's status is a report. What
+            # follows from a task may be on its way from one answer to the other.
+            nonlocal since
+            if not self._is_idle():
+                since = None
+                return None
+            now = clock.monotonic()
+            since = now if since is None else since
+            return True if now - since >= calm_seconds else None
+
+        self._wait(look, seconds, "the cluster is not idle")
 
     def kill(self, role: str, slot: int = 0) -> int:
         """Kill a process with SIGKILL; another takes its place. Gives the pid that it had.
