@@ -44,11 +44,11 @@ from djq_testing.clock import ManualClock, SeededIds
 from djq_testing.commits import run_commits
 from djq_testing.local.cache import ClockedCache
 from djq_testing.local.faults import Faults
-from djq_testing.local.ports import LocalBroker
+from djq_testing.local.ports import ForgetfulStore, LocalBroker
 from djq_testing.local.runs import Run
 from djq_testing.local.stage import LocalStage, Services
 from djq_testing.local.state import pending, stat_of, uses_database
-from djq_testing.memory import MemoryBroker, MemoryStore
+from djq_testing.memory import MemoryBroker
 from djq_testing.schedules import MemoryScheduleStore
 from djq_testing.sim.faults import Violation
 
@@ -128,7 +128,10 @@ class LocalCluster(Faults):
 
         Raises:
             ConfigError: A setting is unknown or wrong.
+            RuntimeError: It has been open before; make another one.
         """
+        if self._stage.processes or self._brokers:
+            raise RuntimeError("this cluster has been open before; make another one")
         with self._stack:
             project = getattr(django_settings, "Q_CLUSTER", {})
             if isinstance(project, Mapping):
@@ -136,7 +139,11 @@ class LocalCluster(Faults):
                 self._stack.enter_context(override_settings(Q_CLUSTER=raw))
             config = get_config()
             in_memory = self._store == "memory" or (self._store is None and not uses_database())
-            results = MemoryStore(save_limit=config.save_limit) if in_memory else None
+            results = (
+                ForgetfulStore(self._stage.timeline, save_limit=config.save_limit)
+                if in_memory
+                else None
+            )
             rows = MemoryScheduleStore(clock=self.clock) if in_memory else None
             observer = wiring().observer or LoggingObserver()
             instead = wired(

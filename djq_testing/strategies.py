@@ -146,7 +146,9 @@ def cron_expressions() -> st.SearchStrategy[str]:
 
 def _cron_field(low: int, high: int) -> st.SearchStrategy[str]:
     number = st.integers(low, high)
-    spans = st.tuples(number, number).map(lambda two: f"{min(two)}-{max(two)}")
+    spans = st.lists(number, min_size=2, max_size=2, unique=True).map(
+        lambda two: f"{min(two)}-{max(two)}"
+    )
     steps = st.builds("{}/{}".format, st.just("*") | spans, st.integers(1, high))
     lists = st.lists(number, min_size=1, max_size=3, unique=True).map(
         lambda some: ",".join(map(str, sorted(some)))

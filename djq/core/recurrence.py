@@ -151,18 +151,15 @@ def _cron_slot(rule: Rule, after: datetime) -> Slot | None:
     if rule.cron.every_hour:
         return _cron_by_elapsed_time(rule.cron, rule.zone, after)
     wall = rule.cron.after(wall_of(after, rule.zone))
-    while wall is not None:
-        at = moment_of(wall, rule.zone)
-        if at > after:
-            return _within(Slot(at, wall))
+    while (at := moment_of(wall, rule.zone)) <= after:
         wall = rule.cron.after(wall)
-    return None
+    return _within(Slot(at, wall))
 
 
 def _cron_by_elapsed_time(cron: Cron, zone: tzinfo, after: datetime) -> Slot | None:
     """The first real moment after this one at which the clocks show what the expression names."""
     moment, wall = after, cron.after(wall_of(after, zone))
-    while wall is not None and wall < WALL_LAST:
+    while wall < WALL_LAST:
         # As if the clocks went on as they do at `moment`, up to their next change.
         at = moment + (wall - wall_of(moment, zone))
         change = next_change(moment, at, zone)

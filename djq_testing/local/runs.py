@@ -35,13 +35,13 @@ class Run:
     seconds: float
     """How long it took."""
     success: bool | None
-    """None: it did not come to its end, since its worker died."""
+    """False: it failed, or was ended at its time limit. None: its worker died, and it may run again."""
     error: str
-    """Of a failure the line that says why, of a death what it was; empty for a success."""
+    """Of a failure the line that says why, of a death who did it; empty for a success."""
     frame: bytes = attrs.field(repr=False)
     """The task as it travelled, packed."""
-    outcome: Outcome | None = attrs.field(repr=False)
-    """None: there is none."""
+    value: bytes | None = attrs.field(repr=False)
+    """What the function returned, pickled. None: it failed, or did not come to its end."""
 
     @property
     def message(self) -> TaskMessage:
@@ -61,40 +61,12 @@ class Run:
     @property
     def result(self) -> Any:
         """What the function returned. None: it did not come to its end, or failed."""
-        return load_value(self.outcome.value) if self.outcome and self.success else None
+        return None if self.value is None else load_value(self.value)
 
     @property
     def is_hook(self) -> bool:
         """It was a hook, called with a finished task."""
         return self.message.kind is Kind.HOOK
-
-    @classmethod
-    def over(
-        cls,
-        process: SimProcess,
-        delivery: Delivery,
-        *,
-        started: datetime,
-        seconds: float,
-        outcome: Outcome | None,
-        cause: str = "",
-    ) -> Run:
-        """Note a run that is over; `cause` says why it has no outcome."""
-        if outcome is not None:
-            cause = "" if outcome.success else str(load_value(outcome.value))
-        return cls(
-            task_id=delivery.task_id,
-            name=delivery.name,
-            func=delivery.func,
-            attempt=delivery.attempt,
-            worker=process.name.rpartition(" ")[0],
-            started=started,
-            seconds=seconds,
-            success=None if outcome is None else outcome.success,
-            error=cause,
-            frame=delivery.frame,
-            outcome=outcome,
-        )
 
 
 class LocalWorker(Worker):

@@ -23,10 +23,11 @@ from djq.components.pusher import Pusher
 from djq.components.scheduler import Scheduler
 from djq.components.sentinel import Sentinel
 from djq.conf import get_zone, schedule_defaults
+from djq.core.call import load_value
 from djq.core.config import Config
 from djq.core.events import Event
 from djq.core.lifecycle import Role
-from djq.core.protocol import Delivery
+from djq.core.protocol import Delivery, StopLevel
 from djq.core.settlement import time_allowed, timeout_line
 from djq.inline import savepoints
 from djq.ports import Component, Ids, Observer, ResultStore, ScheduleStore, Surroundings, Wait
@@ -152,6 +153,8 @@ class LocalStage(Stage):
     # What happens.
 
     def steps(self, process: SimProcess) -> None:
+        # A broker may give hundreds of packages one by one; who is busy for ever is found out here.
+        process.idle_steps = 0
         self._steps = self._steps + 1 if self._steps_at == self.timeline.now else 0
         self._steps_at = self.timeline.now
         if self._steps > self.steps_max:
@@ -173,8 +176,9 @@ class LocalStage(Stage):
             due = self._looks[process].seen
             return None if due is None else self.timeline.seconds_to(due)
         if isinstance(process.component, Command):
-            is_well = process.component.report is not None and not process.component.is_stopping
-            return None if is_well else seconds
+            # Time alone changes something while it has no sentinel, and after a third stop signal.
+            is_well = process.component.report is not None
+            return None if is_well and process.signals < StopLevel.AT_ONCE else seconds
         return seconds if seconds is None or seconds < SELDOM / 10 else None
 
     def seconds_of(self, process: SimProcess, delivery: Delivery) -> float:
@@ -183,28 +187,40 @@ class LocalStage(Stage):
     def ends(self, process: SimProcess, run: TaskRun) -> None:
         component = process.component
         assert isinstance(component, LocalWorker), "only workers run tasks"
-        self._over(process, run, component.outcome, "its worker died by it")
+        outcome = component.outcome
+        if outcome is None:
+            self._over(process, run, "its worker died by it", success=None)
+        else:
+            line = "" if outcome.success else str(load_value(outcome.value))
+            self._over(process, run, line, success=outcome.success)
 
     def dies(self, process: SimProcess, cause: str) -> None:
         self._looks.pop(process, None)
         if process.run is not None and self.stepping is not process:
             run = process.run
             limit = time_allowed(run.delivery, self._plan().policy)
-            late = limit is not None and self.timeline.now - run.began >= limit
-            line = timeout_line(limit) if late and limit is not None else f"ended by {cause}"
-            self._over(process, run, None, line)
+            if limit is not None and self.timeline.now - run.began >= limit:
+                self._over(process, run, timeout_line(limit), success=False)
+            else:
+                self._over(process, run, f"ended by {cause}", success=None)
 
-    def _over(self, process: SimProcess, run: TaskRun, outcome: Any, cause: str) -> None:
+    def _over(self, process: SimProcess, run: TaskRun, error: str, *, success: bool | None) -> None:
         seconds = round(self.timeline.now - run.began, 6)
-        started = self.timeline.moment - timedelta(seconds=seconds)
+        worker = process.component
+        assert isinstance(worker, LocalWorker), "only workers run tasks"
         self.runs.append(
-            Run.over(
-                process,
-                run.delivery,
-                started=started,
+            Run(
+                task_id=run.delivery.task_id,
+                name=run.delivery.name,
+                func=run.delivery.func,
+                attempt=run.delivery.attempt,
+                worker=process.name.rpartition(" ")[0],
+                started=self.timeline.moment - timedelta(seconds=seconds),
                 seconds=seconds,
-                outcome=outcome,
-                cause=cause,
+                success=success,
+                error=error,
+                frame=run.delivery.frame,
+                value=worker.outcome.value if success and worker.outcome else None,
             )
         )
 

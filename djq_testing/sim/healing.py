@@ -34,6 +34,7 @@ def reasons(world: World) -> Iterator[str]:
             task = world.checker.name(process.run.delivery.task_id)
             until = process.run.began + process.run.seconds
             yield f"{process.name} runs {task}, until {until:.3f} s"
+    yield from world.scheduling.due()
     clusters = [p for p in world.living(Role.SENTINEL) if p.component is not None]
     for process in clusters:
         why = _why_not_whole(world, process)

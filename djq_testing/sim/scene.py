@@ -52,6 +52,8 @@ class Scene:
     """Most packages that the broker gives in one fetch. None: any number."""
     unordered: bool
     """The broker gives what is due in any order."""
+    schedules: int
+    """Schedules that make tasks. 0: no scheduler runs."""
 
 
 PLAINEST: dict[str, Any] = {
@@ -70,6 +72,7 @@ PLAINEST: dict[str, Any] = {
     "new_receipts": False,
     "ack_failures": True,
     "quick": False,
+    "schedules": 0,
     "receipts": True,
     "max_attempts": 3,
 }
@@ -101,6 +104,7 @@ def draw_scene(rng: random.Random, seed: int) -> Scene:
         quick=rng.random() < 0.3,
         bulk_limit=later.choice((None, None, None, 1, 3)),
         unordered=later.random() < 0.25,
+        schedules=random.Random(f"schedules {seed}").choice((0, 0, 0, 1, 2, 3)),
     )
     crowd = later.choice((0, 0, 0, 0, 0, 0, 3, 4))
     return attrs.evolve(scene, clusters=crowd) if crowd else scene

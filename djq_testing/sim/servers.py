@@ -6,12 +6,12 @@ end in its caller's death, or in an error, before its effect or after it.
 
 from __future__ import annotations
 
-import copy
 import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -23,6 +23,7 @@ from djq.exceptions import BadPackage, BrokerUnavailable, StoreUnavailable
 from djq.ports import Broker, Received
 from djq_testing.memory import MemoryBroker, MemoryStore, MemoryTask, Row
 from djq_testing.sim.composition_checker import Kept
+from djq_testing.sim.faults import Violation
 
 if TYPE_CHECKING:
     from djq_testing.sim.spawn import SimProcess
@@ -74,6 +75,20 @@ class Handed:
     """Which delivery the broker said that it is."""
     cluster: int
     """Whose pusher took it."""
+
+
+NAMES = [field.name for field in attrs.fields(Row)]
+VALUES = attrgetter(*NAMES)
+
+
+@attrs.frozen
+class Snapshot:
+    """The queue as it was at one moment."""
+
+    memory: dict[str, Any]
+    rows: list[tuple[Row, tuple[Any, ...]]]
+    void: set[str]
+    unbegun: set[str]
 
 
 class QueueServer:
@@ -166,6 +181,11 @@ class QueueServer:
         """Packages in the queue, those handed out included."""
         return self.memory.queue_size() + (self.memory.lock_size() or 0)
 
+    def has(self, task_id: str) -> bool:
+        """Whether a task is in the queue, handed out or not."""
+        messages = (self.read(row.package) for row in self._rows)
+        return any(message is not None and message.id == task_id for message in messages)
+
     def waiting(self) -> Iterator[str]:
         """What can be taken now, by name."""
         now = self._world.server_clock.now()
@@ -192,15 +212,18 @@ class QueueServer:
         held = [self.handed[row.receipt] for row in rows]
         return [h.message.id for h in held if h.cluster == cluster and h.message is not None]
 
-    def snapshot(self) -> tuple[dict[str, Any], set[str], set[str]]:
+    def snapshot(self) -> Snapshot:
         """What a transaction that fails goes back to."""
-        state = {k: copy.deepcopy(v) for k, v in vars(self.memory).items() if k != "_clock"}
-        return state, set(self.void), set(self.unbegun)
+        rows = [(row, VALUES(row)) for row in self._rows]
+        return Snapshot(dict(vars(self.memory)), rows, set(self.void), set(self.unbegun))
 
-    def restore(self, snapshot: tuple[dict[str, Any], set[str], set[str]]) -> None:
+    def restore(self, snapshot: Snapshot) -> None:
         """Undo a transaction."""
-        state, self.void, self.unbegun = snapshot
-        vars(self.memory).update(state)
+        vars(self.memory).update(snapshot.memory, _rows=[row for row, _ in snapshot.rows])
+        for row, values in snapshot.rows:
+            for name, value in zip(NAMES, values, strict=True):
+                setattr(row, name, value)
+        self.void, self.unbegun = snapshot.void, snapshot.unbegun
 
     @property
     def _rows(self) -> list[Row]:
@@ -230,6 +253,8 @@ class SimBroker(Broker):
     def enqueue(self, task: str) -> str | None:
         self._before("enqueues", self._server.read(task))
         message = self._server.read(task)
+        if message is not None and message.schedule is not None:
+            self._world.scheduling.sent(self._process, message)
         self._world.checker.composed.sent(self._process, message)
         answer = self._server.memory.enqueue(task)
         if message is not None:
@@ -239,6 +264,8 @@ class SimBroker(Broker):
 
     def dequeue(self, limit: int = 1) -> Sequence[tuple[str | None, str | bytes]]:
         self._way.before()
+        if self.bulk_limit is not None and limit > self.bulk_limit:
+            raise Violation(f"I12: {limit} packages are fetched of a broker of {self.bulk_limit}")
         received = self._server.take(limit, self._process.cluster)
         if received:
             self._world.note(self._process, "fetches", received)
@@ -322,8 +349,9 @@ class SimStore:
         before = Kept.by(self._store)
         self._world.queue.sent.clear()
         try:
-            yield
-            self._way.before()
+            with self._world.scheduling.unit():
+                yield
+                self._way.before()
         except BaseException:
             self._world.queue.restore(queue)
             vars(self._store).update(store)

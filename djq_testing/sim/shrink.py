@@ -144,8 +144,14 @@ class Shrinker:
     def _plainer_scene(self) -> None:
         for name, value in PLAINEST.items():
             if getattr(self.best.scene, name) != value:
-                case = self.best.case
-                self._try(attrs.evolve(case, changes={**case.changes, name: value}))
+                self._try_with(name, value)
+        for fewer in range(1, self.best.scene.schedules):
+            if self._try_with("schedules", fewer):
+                break
+
+    def _try_with(self, name: str, value: object) -> bool:
+        case = self.best.case
+        return self._try(attrs.evolve(case, changes={**case.changes, name: value}))
 
     def _fewer_tasks(self) -> None:
         def fails(numbers: Sequence[int]) -> bool:

@@ -24,6 +24,7 @@ from djq_testing.sim.world import World
 
 HEAL_SECONDS = 120.0
 STOP_SECONDS = 200.0
+TOGETHER_MAX = 20
 
 
 @attrs.frozen(kw_only=True)
@@ -38,6 +39,8 @@ class Run:
     """The rates of its faults."""
     numbers: tuple[int, ...]
     """The numbers of its tasks."""
+    scheduled: int
+    """How many tasks its schedules made."""
     together: list[str]
     """Which of its tasks belong together: chains and iters."""
     hits: dict[str, int]
@@ -70,13 +73,15 @@ class Run:
         scene = ", ".join(f"{k}={v}" for k, v in attrs.asdict(self.scene).items())
         faults = ", ".join(f"{k}={v}" for k, v in attrs.asdict(self.plan).items() if v)
         hits = ", ".join(f"{k} {v}" for k, v in sorted(self.hits.items()))
+        together = "; ".join(self.together[:TOGETHER_MAX])
+        together += "; ..." if len(self.together) > TOGETHER_MAX else ""
         what = "--verbose" if self.failure is None else "--shrink"
         return "\n".join(
             (
                 str(self.case),
                 f"scene: {scene}",
                 f"faults: {faults or 'none'}",
-                f"together: {'; '.join(self.together) or 'none'}",
+                f"together: {together or 'none'}",
                 f"struck: {hits or 'nothing'}",
                 f"ended after {self.seconds:.1f} s: {self.failure or 'all invariants hold'}",
                 f"replay: python -m djq_testing.sim {self.case.options} {what}",
@@ -101,6 +106,7 @@ def simulate(what: Case | int, parts: Parts | None = None, *, traced: bool = Tru
         scene=world.scene,
         plan=world.chaos.plan,
         numbers=tuple(spec.number for spec in world.tasks),
+        scheduled=len(world.checker.specs) - len(world.tasks),
         together=[one.describe() for one in world.compositions if not isinstance(one, Single)],
         hits=dict(world.chaos.hits),
         struck=tuple(world.chaos.struck),
@@ -118,6 +124,7 @@ def _play(world: World) -> None:
     world.timeline.run(world.scene.seconds, lambda: False)
 
     world.chaos.is_on = False
+    world.set_clocks_right()
     attempts = max((spec.attempts for spec in world.tasks), default=1)
     work = sum(min(spec.seconds, spec.limit or spec.seconds) for spec in world.tasks)
     # The links of a chain wait for one another, each for its leases.
@@ -125,6 +132,8 @@ def _play(world: World) -> None:
     bound = HEAL_SECONDS + (leases + work) * (attempts + 1)
     if not world.timeline.run(world.timeline.now + bound, lambda: is_healed(world)):
         raise Violation(f"I9: still not healed after {bound:.0f} s: {pending(world)}")
+
+    world.scheduling.checker.finish()
 
     world.restarts = False
     for command in world.living(None):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from djq.core.message import Finished, TaskMessage
@@ -67,6 +67,8 @@ class Teller:
             "releases unbegun": lambda receipt: f"gives back {self._of(receipt)}, not begun",
             "fails": lambda receipt: f"fails {self._of(receipt)} with the broker",
             "rolls back": lambda _: "has its transaction rolled back",
+            "puts": lambda changes: f"writes {self._schedules(c.id for c in changes)}",
+            "says sent": lambda ids: f"writes that all was sent of {self._schedules(ids)}",
             "dies": self._dies,
             "stands still": lambda seconds: f"stands still {seconds}",
             "is away": lambda seconds: f"is away {seconds}",
@@ -78,6 +80,9 @@ class Teller:
         """A sentence without its subject; empty: it does not matter."""
         say = self._words.get(note.what)
         return "" if say is None else say(note.detail)
+
+    def _schedules(self, ids: Iterable[int]) -> str:
+        return ", ".join(f"schedule {id}" for id in ids)
 
     def _of(self, receipt: str) -> str:
         handed = self._queue.handed.get(receipt)

@@ -45,6 +45,10 @@ class Stage(Protocol):
         """The hook of this task was called."""
         ...
 
+    def ticked(self, when: str) -> int:
+        """A task of a schedule runs."""
+        ...
+
 
 STAGE: ContextVar[Stage] = ContextVar("STAGE")
 
@@ -52,6 +56,11 @@ STAGE: ContextVar[Stage] = ContextVar("STAGE")
 def work(*arguments: Any) -> int:
     """Run as the task of a simulated run: its number comes last, what was handed on before it."""
     return STAGE.get().perform(arguments[-1], arguments[:-1])
+
+
+def tick(*_arguments: Any, when: str) -> int:
+    """Run as the task that a simulated schedule has made for this time."""
+    return STAGE.get().ticked(when)
 
 
 def follow(task: object) -> None:
@@ -72,6 +81,7 @@ class Behaviour(enum.Enum):
     OVERRUNS = "takes far longer than its time limit"
     KILLS = "ends its own worker"
     UNKEEPABLE = "has a group that no store can keep"
+    SCHEDULED = "was made by a schedule"
 
 
 ERRORS = {
@@ -120,6 +130,13 @@ class TaskSpec:
     """It has a hook."""
     at: float
     """When it is enqueued."""
+    label: str = ""
+    """What it is called in words. Empty: by its number."""
+
+    @property
+    def title(self) -> str:
+        """A few words for it."""
+        return self.label or f"task {self.number}"
 
     def fails(self, run: int) -> bool:
         """Whether the run of this number fails, the first being 1, if it comes to its end."""

@@ -18,7 +18,7 @@ from djq.core.lifecycle import Role
 from djq.core.plan import Plan
 from djq.core.protocol import Delivery
 from djq.core.settlement import Policy
-from djq.ports import Component, Surroundings, Wait
+from djq.ports import Component, Link, Surroundings, Wait
 from djq_testing.clock import SeededIds
 from djq_testing.memory import MemoryStore
 from djq_testing.sim import workload
@@ -29,6 +29,7 @@ from djq_testing.sim.compositions import draw_compositions, kept_of
 from djq_testing.sim.faults import Violation, draw_faults
 from djq_testing.sim.parts import Parts
 from djq_testing.sim.scene import Scene, draw_scene
+from djq_testing.sim.scheduling import Scheduling, SimScheduleStore, draw_schedules
 from djq_testing.sim.servers import QueueServer, SimBroker, SimStore
 from djq_testing.sim.spawn import SimOrphans, SimProcess, SimSpawner, TaskRun
 from djq_testing.sim.stage import Stage
@@ -37,6 +38,8 @@ from djq_testing.sim.trace import Trace
 
 STEPS_MAX = 60_000
 STEPS_A_SECOND_MAX = 6_000
+TASKS_MAX = 2_000
+"""Most tasks that a longer run has of itself."""
 
 
 def set_scene(rng: random.Random, case: Case) -> Scene:
@@ -45,6 +48,7 @@ def set_scene(rng: random.Random, case: Case) -> Scene:
     scene = attrs.evolve(drawn, **case.of_scene())
     if "seconds" in case.changes and "tasks" not in case.changes:
         tasks = max(round(drawn.tasks * scene.seconds / drawn.seconds), 1)
+        tasks = min(tasks, max(drawn.tasks, TASKS_MAX))
         scene = attrs.evolve(scene, tasks=tasks)
     return scene
 
@@ -97,6 +101,10 @@ class World(Stage):
         self.queue = QueueServer(self)
         self.store: MemoryStore = parts.store(save_limit=0)
         self.checker = Checker(self)
+        schedules = draw_schedules(
+            case.seed, self.scene.schedules, self.scene.seconds, shared=self.scene.one_unit
+        )
+        self.scheduling = Scheduling(self, schedules)
         self.outages: list[Outage] = []
         self.unsure = 0
         """Callers that do not know whether their task was enqueued, and are to send it again."""
@@ -134,7 +142,24 @@ class World(Stage):
             raise Violation(f"I8: a hook was called with a task {task_id!r}")
         self.checker.followed[process.run.delivery.task_id] += 1
 
+    def ticked(self, when: str) -> int:
+        """A task of a schedule runs."""
+        process = self.stepping
+        assert process is not None, "a task runs in a step of its worker"
+        assert process.run is not None, "and its worker has begun it"
+        process.clock.behind = 0.0
+        spec = self.checker.specs[process.run.delivery.task_id]
+        self.checker.performed[spec.id] += 1
+        return spec.number * 2
+
     # What happens to the services.
+
+    def set_clocks_right(self) -> None:
+        """Let everybody's clock show the time: schedules may go by it."""
+        self._skews.clear()
+        if self.scene.schedules:
+            for process in self.processes.values():
+                process.clock.shift = timedelta()
 
     def is_away(self, service: str, cluster: int) -> bool:
         """Whether a service is out of a cluster's reach."""
@@ -257,10 +282,6 @@ class World(Stage):
     # Making.
 
     def _make(self, process: SimProcess, around: Surroundings) -> Component:
-        label = process.name.rpartition(" ")[0]
-        common: dict[str, Any] = {"around": around, "label": label, "pid": process.pid}
-        broker, store = SimBroker(self, process), SimStore(self, process)
-        cluster = str(process.cluster)
         if process.role is None:
             process.spawner = SimSpawner(self, process)
             return self.parts.command(
@@ -268,9 +289,14 @@ class World(Stage):
                 around=around,
                 interrupts=lambda: process.signals,
                 orphans=SimOrphans(self),
-                cluster_id=cluster,
+                cluster_id=str(process.cluster),
             )
-        link = process.links[0]
+        label = process.name.rpartition(" ")[0]
+        ports: dict[str, Any] = {"around": around, "label": label, "pid": process.pid}
+        return self._make_child(process, process.links[0], ports)
+
+    def _make_child(self, process: SimProcess, link: Link, ports: dict[str, Any]) -> Component:
+        broker, store = SimBroker(self, process), SimStore(self, process)
         match process.role:
             case Role.SENTINEL:
                 process.spawner = SimSpawner(self, process)
@@ -278,8 +304,8 @@ class World(Stage):
                     plan=self.plan(),
                     spawner=process.spawner,
                     command=link,
-                    cluster_id=cluster,
-                    **common,
+                    cluster_id=str(process.cluster),
+                    **ports,
                 )
             case Role.WORKER:
                 return self.parts.worker(
@@ -287,19 +313,26 @@ class World(Stage):
                     scope=nullcontext,
                     present=store.present,
                     max_payload=1_000_000,
-                    **common,
+                    **ports,
                 )
             case Role.MONITOR:
                 return self.parts.monitor(
-                    link=link, broker=broker, store=store, codec=self.codec, **common
+                    link=link,
+                    broker=broker,
+                    store=store,
+                    codec=self.codec,
+                    schedules=SimScheduleStore(self, self.scheduling, process),
+                    **ports,
                 )
+            case Role.SCHEDULER:
+                return self.scheduling.make(process, link, ports)
         return self.parts.pusher(
             link=link,
             broker=broker,
             codec=self.codec,
             poll_seconds=0.5,
             bulk=self.scene.bulk,
-            **common,
+            **ports,
         )
 
     def plan(self) -> Plan:
@@ -312,7 +345,12 @@ class World(Stage):
                 max_attempts=scene.max_attempts,
                 timeout=scene.timeout,
             ),
-            seats={Role.WORKER: scene.workers, Role.MONITOR: 1, Role.PUSHER: 1},
+            seats={
+                Role.WORKER: scene.workers,
+                Role.MONITOR: 1,
+                Role.PUSHER: 1,
+                **({Role.SCHEDULER: 1} if scene.schedules else {}),
+            },
             queue_limit=scene.queue_limit,
             recycle=scene.recycle,
             lease_seconds=scene.lease_seconds,

@@ -84,3 +84,40 @@ def test_missed_runs_are_to_come_where_they_are_caught_up_with(fields, hours):
 
 def test_a_schedule_without_a_time_has_no_problem():
     assert problems_of(row(next_run=None), CUSTOM, ZoneInfo) == {}
+
+
+@pytest.mark.parametrize(
+    ("zone", "next_run", "note"),
+    [
+        ("Europe/Berlin", datetime(2026, 3, 28, 1, 30, tzinfo=UTC), "gap: 02:30 does not exist"),
+        ("Europe/Berlin", datetime(2026, 10, 24, 0, 30, tzinfo=UTC), "overlap: 02:30 comes twice"),
+        ("UTC", NOON, ""),
+    ],
+)
+def test_what_is_special_about_a_run_is_noted(zone, next_run, note):
+    daily = row(schedule_type="D", time_zone=zone, next_run=next_run)
+
+    _, second = upcoming(daily, NOON.replace(month=1, day=1), CUSTOM, ZoneInfo, 2)
+
+    assert second.note.startswith(note)
+    assert str(second).endswith(f"({second.note})" if note else f"{second.at:%z}")
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong", "sentence"),
+    [
+        ({"schedule_type": "C"}, "cron", "needs an expression"),
+        (
+            {"kwargs": "x=1", "intended_date_kwarg": "x"},
+            "intended_date_kwarg",
+            "among the keywords",
+        ),
+        ({"name": "a\n"}, "name", "cannot be printed"),
+        ({"q_options": "timeout=-1"}, "q_options", "timeout"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_sentence_for_its_field(fields, wrong, sentence):
+    ((field, text),) = problems_of(row(**fields), CUSTOM, ZoneInfo).items()
+
+    assert field == wrong
+    assert sentence in text

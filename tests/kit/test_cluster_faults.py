@@ -11,9 +11,9 @@ from djq.tasks import async_task, fetch, result
 from djq_testing.clock import START, ManualClock
 from djq_testing.cluster import ClusterError, LocalCluster
 from djq_testing.memory import MemoryBroker
-from tests.kit import samples
+from tests.kit import local_samples as samples
 
-NOTE = "tests.kit.samples.note"
+NOTE = "tests.kit.local_samples.note"
 
 
 @pytest.fixture(autouse=True)
@@ -383,6 +383,17 @@ def test_a_broker_that_says_nothing_of_the_future_is_polled():
         cluster.run_until_idle()
 
         assert [result(id) for id in ids] == list(range(5))
+
+
+def test_hundreds_of_packages_may_come_one_by_one():
+    clock = ManualClock()
+    with LocalCluster(clock, broker=lambda key: Plain(key, clock)) as cluster:
+        cluster.takes(NOTE, 0.0001)
+        for number in range(1_000):
+            async_task(NOTE, number)
+        cluster.run_until_idle()
+
+        assert len(cluster.runs) == 1_000
 
 
 def test_a_component_that_crashes_is_an_error_of_the_test(cluster):

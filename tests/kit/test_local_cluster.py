@@ -198,7 +198,7 @@ def test_a_task_beyond_its_limit_is_ended_there():
         assert fetch(on_time).success
         assert samples.heard == []
         (late,) = [run for run in cluster.runs if run.task_id == id]
-        assert (late.success, late.seconds) == (None, 10)
+        assert (late.success, late.seconds, late.result) == (False, 10, None)
         assert cluster.stat.reincarnations == 1
 
 
@@ -343,6 +343,18 @@ def test_cached_results_go_when_their_time_has_come():
         assert fetch(id, cached=True) is None
 
 
+def test_cached_results_go_without_a_database_too(cluster):
+    id = async_task(NOTE, "a", cached=60)
+    numbers = async_iter(NOTE, [1, 2], cached=60)
+    kept = async_task(NOTE, "b", cached=True)
+    cluster.advance(59)
+    assert (result(id, cached=True), result(numbers, cached=True)) == ("a", [1, 2])
+    cluster.advance(2)
+
+    assert [fetch(each, cached=True) for each in (id, numbers)] == [None, None]
+    assert result(kept, cached=True) == "b"
+
+
 # Opening it.
 
 
@@ -355,6 +367,8 @@ def test_settings_are_those_of_a_project(settings):
         assert get_broker().list_key == "mine"
     with LocalCluster(workers=1) as cluster:
         assert len(cluster.stat.workers) == 1
+    with pytest.raises(RuntimeError, match="has been open before"):
+        cluster.__enter__()
 
 
 def test_what_is_wrong_is_refused_and_leaves_nothing_behind():

@@ -25,7 +25,7 @@ from djq_testing.sim.workload import FOLLOW, WORK, make_codec, work
 
 OLD = (
     "broker_outage=0 store_outage=0 pause_cluster=0 clock_skew=0 slow_start=0 crash_aside=0 "
-    "enqueue_unknown=0 bulk_limit=None unordered=False"
+    "enqueue_unknown=0 bulk_limit=None unordered=False schedules=0"
 )
 """What was not there when these seeds were found: without it they tell their story as they did."""
 FIXED = {

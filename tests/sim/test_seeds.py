@@ -90,3 +90,10 @@ def test_a_range_is_counted(capsys):
     assert first == "3 seeds, 0 failed"
     assert second == f"{sum(run.seconds for run in runs):.0f} simulated seconds"
     assert third == f"{faults} faults struck, {faults / 3:.1f} a seed"
+
+
+def test_schedules_come_due_in_some_seeds(some):
+    with_schedules = [run for run in some if run.scene.schedules]
+
+    assert len(with_schedules) > 40
+    assert sum(run.scheduled for run in with_schedules) > 2 * len(with_schedules)
