@@ -291,6 +291,19 @@ def test_a_package_that_comes_twice_has_one_outcome(cluster):
     assert {run.task_id for run in cluster.runs if run.is_hook} == {cluster.runs[-1].task_id}
 
 
+def test_leases_are_extended_for_long_tasks_alone(cluster):
+    cluster.drop_next("extend", times=10)
+    cluster.advance(days=1)
+    async_task(NOTE, "short")
+    cluster.run_until_idle()
+    assert cluster.strikes == {}
+    cluster.takes(NOTE, 45)
+    async_task(NOTE, "long")
+    cluster.run_until_idle()
+
+    assert cluster.strikes == {"extend": 2}
+
+
 # Services that are away.
 
 
