@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -68,12 +67,15 @@ class MemoryScheduleStore:
         return self._clock.now()
 
     def next_due(self) -> datetime | None:
-        return min((each.due_at for each in self.rows.values() if each.due_at), default=None)
+        moments = (each.due_at for each in self.rows.values())
+        return min((at for at in moments if at is not None), default=None)
 
     @contextmanager
     def unit(self) -> Iterator[None]:
         """What goes wrong in it leaves everything as it was."""
-        before = copy.deepcopy(self.rows)
+        before = {
+            id: MemoryRow(each.row, each.enabled, each.held_until) for id, each in self.rows.items()
+        }
         try:
             yield
         except BaseException:

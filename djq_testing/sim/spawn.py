@@ -15,12 +15,11 @@ import attrs
 from djq.core.lifecycle import ChildId, Role
 from djq.core.protocol import Delivery
 from djq.ports import Component, Exit
-from djq_testing.sim.faults import KilledError
 from djq_testing.sim.link import Channel, SimLink
 from djq_testing.sim.timeline import SimClock
 
 if TYPE_CHECKING:
-    from djq_testing.sim.world import World
+    from djq_testing.sim.stage import Stage
 
 
 @attrs.define(eq=False)
@@ -72,44 +71,50 @@ class SimProcess:
 class SimSpawner:
     """Starts and ends the children of one process."""
 
-    def __init__(self, world: World, owner: SimProcess) -> None:
-        self._world = world
+    def __init__(self, stage: Stage, owner: SimProcess) -> None:
+        self._stage = stage
         self._owner = owner
         self._children: dict[ChildId, SimProcess] = {}
         self._exits: list[Exit] = []
 
     def spawn(self, child: ChildId, label: str) -> SimLink:
         """Start a process. Raises OSError when the world has no room for another."""
-        chaos = self._world.chaos
-        chaos.crash()
-        if chaos.strikes("spawn_failure"):
+        luck = self._stage.luck
+        luck.crash()
+        if luck.strikes("spawn_failure"):
             raise OSError("simulated: no room for another process")
-        process = self._world.bear(child, label, self._owner)
-        down, up = Channel(self._world, process), Channel(self._world, self._owner)
-        ours = SimLink(self._world, self._owner, up, down)
-        SimLink(self._world, process, down, up)
+        process = self._stage.bear(child, label, self._owner)
+        down, up = Channel(self._stage, process), Channel(self._stage, self._owner)
+        ours = SimLink(self._stage, self._owner, up, down)
+        SimLink(self._stage, process, down, up)
         self._children[child] = process
-        chaos.crash()
+        luck.crash()
         return ours
 
     def kill(self, child: ChildId) -> None:
         """End the child in a moment."""
+        self._stage.aside()
         process = self._children.get(child)
         if process is not None:
             process.is_doomed = True
-            seconds = self._world.chaos.rng.uniform(0.0, 0.001)
-            self._world.timeline.after(seconds, self._world.die, process, -9, "its parent")
+            seconds = self._stage.luck.kill_seconds()
+            self._stage.timeline.after(seconds, self._stage.die, process, -9, "its parent")
+        self._stage.aside()
 
     def exits(self) -> Sequence[Exit]:
         """The deaths reported since the last call."""
+        self._stage.aside()
         exits, self._exits = self._exits, []
         for death in exits:
             self._children[death.child].links[0].outbox.hurry()
+        self._stage.aside()
         return exits
 
     def forget(self, child: ChildId) -> None:
         """Forget an ended child."""
+        self._stage.aside()
         del self._children[child]
+        self._stage.aside()
 
     def report(self, child: ChildId, code: int) -> None:
         """The kernel tells of a death."""
@@ -119,29 +124,23 @@ class SimSpawner:
 class SimOrphans:
     """Children of a dead sentinel, known by their pids."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
         self._pids: list[int] = []
 
     def adopt(self, pids: Sequence[int]) -> None:
         """Remember them."""
+        self._stage.aside()
         self._pids.extend(pids)
+        self._stage.aside()
 
     def end(self) -> int:
         """End those that still live; gives how many that were."""
-        found = [self._world.processes.get(pid) for pid in self._pids]
+        self._stage.aside()
+        found = [self._stage.processes.get(pid) for pid in self._pids]
         living = [process for process in found if process is not None]
         for process in living:
-            self._world.die(process, -9, "its command")
+            self._stage.die(process, -9, "its command")
         self._pids.clear()
+        self._stage.aside()
         return len(living)
-
-
-def step(process: SimProcess) -> tuple[float | None, bool] | None:
-    """Let the process do one step: what it waits for and whether it goes on; None: it died in it."""
-    assert process.component is not None, "a process steps after it has started"
-    try:
-        wait = process.component.step()
-    except KilledError:
-        return None
-    return (None, False) if wait is None else (wait.seconds, True)

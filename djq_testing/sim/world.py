@@ -1,36 +1,69 @@
-"""The stage: every process, every server, and the order in which they step.
+"""The world of a simulated run: the stage with its servers, its tasks and its checker.
 
 One random.Random decides everything: who dies, how long a step, a message, a task or a start takes.
-The components are the real ones; a step of one is never interrupted, but it may end in its death.
+The components are the real ones.
 """
 
 from __future__ import annotations
 
 import random
-import traceback
 from contextlib import nullcontext
+from datetime import timedelta
 from typing import Any
 
+import attrs
+
 from djq.core.events import Event
-from djq.core.lifecycle import ChildId, Role
+from djq.core.lifecycle import Role
 from djq.core.plan import Plan
 from djq.core.protocol import Delivery
 from djq.core.settlement import Policy
-from djq.ports import Component, Surroundings
+from djq.ports import Component, Link, Surroundings, Wait
 from djq_testing.clock import SeededIds
 from djq_testing.memory import MemoryStore
-from djq_testing.sim import spawn, workload
+from djq_testing.sim import workload
+from djq_testing.sim.case import Case
+from djq_testing.sim.chaos import Chaos
 from djq_testing.sim.checker import Checker
-from djq_testing.sim.compositions import draw_compositions
-from djq_testing.sim.faults import Chaos, Violation, draw_faults, draw_scene
+from djq_testing.sim.compositions import draw_compositions, kept_of
+from djq_testing.sim.faults import Violation, draw_faults
 from djq_testing.sim.parts import Parts
+from djq_testing.sim.scene import Scene, draw_scene
+from djq_testing.sim.scheduling import Scheduling, SimScheduleStore, draw_schedules
 from djq_testing.sim.servers import QueueServer, SimBroker, SimStore
 from djq_testing.sim.spawn import SimOrphans, SimProcess, SimSpawner, TaskRun
+from djq_testing.sim.stage import Stage
 from djq_testing.sim.timeline import SimClock, Timeline
 from djq_testing.sim.trace import Trace
 
 STEPS_MAX = 60_000
-IDLE_STEPS_MAX = 400
+STEPS_A_SECOND_MAX = 6_000
+TASKS_MAX = 2_000
+"""Most tasks that a longer run has of itself."""
+
+
+def set_scene(rng: random.Random, case: Case) -> Scene:
+    """Draw the scene, and make it what the case says; a longer run has more tasks."""
+    drawn = draw_scene(rng, case.seed)
+    scene = attrs.evolve(drawn, **case.of_scene())
+    if "seconds" in case.changes and "tasks" not in case.changes:
+        tasks = max(round(drawn.tasks * scene.seconds / drawn.seconds), 1)
+        tasks = min(tasks, max(drawn.tasks, TASKS_MAX))
+        scene = attrs.evolve(scene, tasks=tasks)
+    return scene
+
+
+SKEWS = (300.0, -300.0, 45.0, -3_600.0)
+
+
+@attrs.frozen
+class Outage:
+    """A time in which a service does not answer."""
+
+    service: str
+    cluster: int | None
+    """Who is cut off from it. None: everybody."""
+    until: float
 
 
 class SimObserver:
@@ -45,98 +78,49 @@ class SimObserver:
         self._world.note(self._process, "tells", event)
 
 
-class World:
+class World(Stage):
     """Everything there is in one run."""
 
-    def __init__(self, seed: int, parts: Parts) -> None:
+    def __init__(self, case: Case, parts: Parts) -> None:
+        self.case = case
         self.parts = parts
-        rng = random.Random(seed)
-        self.scene = draw_scene(rng)
-        plan = draw_faults(rng)
-        self.ids = SeededIds(seed)
-        self.tasks = workload.draw_tasks(rng, self.ids, self.scene, plan)
-        self.compositions = draw_compositions(random.Random(f"compositions {seed}"), self.tasks)
-        self.chaos = Chaos(rng, plan)
-        self.timeline = Timeline()
-        self.trace = Trace(self.timeline)
+        self.rng = random.Random(case.seed)
+        self.scene = set_scene(self.rng, case)
+        plan = attrs.evolve(draw_faults(self.rng, case.seed), **case.of_faults())
+        self.ids = SeededIds(case.seed)
+        drawn = workload.draw_tasks(self.rng, self.ids, self.scene, plan)
+        together = draw_compositions(random.Random(f"compositions {case.seed}"), drawn)
+        self.compositions = kept_of(together, case)
+        self.tasks = [spec for one in self.compositions for spec in one.tasks]
+        self.chaos = Chaos(self.rng, plan, case)
+        timeline = Timeline()
+        super().__init__(self.chaos, timeline, Trace(timeline))
+        self.chaos.tell = self._tell_strike
         self.server_clock = SimClock(self.timeline)
         self.codec = workload.make_codec()
         self.queue = QueueServer(self)
         self.store: MemoryStore = parts.store(save_limit=0)
-        self.processes: dict[int, SimProcess] = {}
         self.checker = Checker(self)
+        schedules = draw_schedules(
+            case.seed, self.scene.schedules, self.scene.seconds, shared=self.scene.one_unit
+        )
+        self.scheduling = Scheduling(self, schedules)
+        self.outages: list[Outage] = []
+        self.unsure = 0
+        """Callers that do not know whether their task was enqueued, and are to send it again."""
         self.restarts = True
         """A cluster that has ended is started anew."""
         self._unattended: dict[int, float] = {}
         """Since when each cluster has had no monitor that could renew its leases."""
-        self._stepping: SimProcess | None = None
+        self._skews: dict[int, timedelta] = {}
         self._steps = 0
-        self._pids = 100
-        self._clusters = 0
-
-    # Processes begin.
-
-    def start_cluster(self) -> None:
-        """Run a cluster, as somebody at a terminal would."""
-        self._clusters += 1
-        process = self._new(None, f"command {self._clusters}", None)
-        process.cluster = self._clusters
-        self._boot(process)
-
-    def bear(self, child: ChildId, label: str, parent: SimProcess) -> SimProcess:
-        """Start a child; it steps when it has started up."""
-        name = f"{label} {child.role.value}"
-        process = self._new(child, name, parent)
-        process.cluster = parent.cluster
-        self._unattended.setdefault(parent.cluster, self.timeline.now)
-        seconds = self.chaos.rng.uniform(0.001, 0.03)
-        if self.chaos.strikes("death_at_start"):
-            self.timeline.after(seconds, self.die, process, 70, "its start")
-        else:
-            self.timeline.after(seconds, self._boot, process)
-        self.note(process, "is born", None)
-        return process
-
-    def living(self, role: Role | None) -> list[SimProcess]:
-        """The processes of a role; None stands for those that run a cluster."""
-        return [p for p in self.processes.values() if p.is_alive and p.role is role]
-
-    def wake(self, process: SimProcess) -> None:
-        """Something came for a process."""
-        if process.is_alive and process.component is not None:
-            self._request(process, self.timeline.now)
-
-    def die(self, process: SimProcess, code: int, cause: str) -> None:
-        """End a process: nothing of it goes on but what it has sent."""
-        if not process.is_alive:
-            return
-        self.note(process, "dies", f"with {code}, by {cause}")
-        self._count_death(process, cause)
-        process.is_alive = False
-        if process.role is Role.MONITOR and process.component is not None:
-            self._unattended[process.cluster] = self.timeline.now
-        del self.processes[process.pid]
-        if process.run is not None:
-            self.checker.deaths[process.run.delivery.task_id] += 1
-            self.checker.run_ended(process, died=True)
-        for link in process.links:
-            link.outbox.close()
-        if process.parent is None:
-            if self.restarts:
-                self.timeline.after(self.chaos.rng.uniform(0.05, 3.0), self._restart)
-        elif process.parent.is_alive:
-            seconds = self.chaos.rng.uniform(0.0002, 0.01)
-            self.timeline.after(seconds, self._report, process, code)
-
-    def note(self, process: SimProcess, what: str, detail: object) -> None:
-        """Write a line of the trace."""
-        self.trace.add(process.name, what, detail)
+        self._steps_max = max(STEPS_MAX, int(STEPS_A_SECOND_MAX * self.scene.seconds))
 
     # What tasks do; `workload` calls these.
 
     def perform(self, number: int, handed: tuple[object, ...]) -> int:
         """Do what the task of this number does, given what the link before has handed on to it."""
-        spec, process = self.tasks[number], self._stepping
+        spec, process = self.checker.numbered[number], self.stepping
         assert process is not None, "a task runs in a step of its worker"
         process.clock.behind = 0.0
         self.checker.composed.handed_on(spec, handed)
@@ -150,7 +134,7 @@ class World:
 
     def followed(self, task_id: str) -> None:
         """The hook of this task was called."""
-        process = self._stepping
+        process = self.stepping
         assert process is not None, "a hook runs in a step of its worker"
         assert process.run is not None, "and its worker has begun it"
         process.clock.behind = 0.0
@@ -158,101 +142,117 @@ class World:
             raise Violation(f"I8: a hook was called with a task {task_id!r}")
         self.checker.followed[process.run.delivery.task_id] += 1
 
-    # Steps.
+    def ticked(self, when: str) -> int:
+        """A task of a schedule runs."""
+        process = self.stepping
+        assert process is not None, "a task runs in a step of its worker"
+        assert process.run is not None, "and its worker has begun it"
+        process.clock.behind = 0.0
+        spec = self.checker.specs[process.run.delivery.task_id]
+        self.checker.performed[spec.id] += 1
+        return spec.number * 2
 
-    def _request(self, process: SimProcess, moment: float) -> None:
-        moment = max(moment, process.ready_at)
-        if process.requested_at is None or moment < process.requested_at:
-            process.requested_at = moment
-            self.timeline.at(moment, self._step, process, moment)
+    # What happens to the services.
 
-    def _step(self, process: SimProcess, moment: float) -> None:
-        if not process.is_alive or process.requested_at != moment:
-            return
-        process.requested_at = None
-        if process.ready_at > self.timeline.now:
-            self._request(process, process.ready_at)
-            return
+    def set_clocks_right(self) -> None:
+        """Let everybody's clock show the time: schedules may go by it."""
+        self._skews.clear()
+        if self.scene.schedules:
+            for process in self.processes.values():
+                process.clock.shift = timedelta()
+
+    def is_away(self, service: str, cluster: int) -> bool:
+        """Whether a service is out of a cluster's reach."""
+        now = self.timeline.now
+        return self.chaos.is_on and any(
+            one.service == service and one.cluster in {None, cluster} and now < one.until
+            for one in self.outages
+        )
+
+    # What happens on the stage.
+
+    def make(self, process: SimProcess) -> Component:
+        around = Surroundings(process.clock, self.ids, SimObserver(self, process))
+        return self._make(process, around)
+
+    def bears(self, process: SimProcess) -> None:
+        self._unattended.setdefault(process.cluster, self.timeline.now)
+        process.clock.shift = self._skew_of(process.cluster)
+
+    def starts(self, process: SimProcess) -> None:
+        if process.role is Role.MONITOR:
+            seconds = self.timeline.now - self._unattended[process.cluster]
+            if seconds > self.scene.lease_seconds / 2:
+                self.chaos.hits["unattended"] += 1
+
+    def steps(self, process: SimProcess) -> None:
         self._steps += 1
-        if self._steps > STEPS_MAX:
-            raise Violation(f"I9: {STEPS_MAX} steps were not enough")
-        finishing = process.run
-        if finishing is not None:
-            process.clock.behind = self.timeline.now - finishing.began
-        self._stepping = process
-        try:
-            answer = spawn.step(process)
-        except Violation:
-            raise
-        except Exception as error:
-            raise Violation(f"{process.name} crashed:\n{traceback.format_exc()}") from error
-        finally:
-            process.clock.behind = 0.0
-            self._stepping = None
-        self._after(process, finishing, answer)
+        if self._steps > self._steps_max:
+            raise Violation(f"I9: {self._steps_max} steps were not enough")
 
-    def _after(
-        self,
-        process: SimProcess,
-        finishing: TaskRun | None,
-        answer: tuple[float | None, bool] | None,
-    ) -> None:
-        current: tuple[int, Delivery] | None = getattr(process.component, "current", None)
-        process.ready_at = self.timeline.now + self.chaos.rng.uniform(0.00002, 0.0005)
-        if finishing is not None:
-            process.run = None
-            self.checker.run_ended(process, died=False)
-        if answer is None:
-            # The sentinel may know of these that they began, and will not hear of their end.
-            for delivery in [finishing.delivery] if finishing is not None else []:
-                self.checker.deaths[delivery.task_id] += 1
-            if current is not None:
-                self.checker.deaths[current[1].task_id] += 1
-            self.die(process, -9, "a crash point")
-            return
-        seconds, goes_on = answer
-        if not goes_on:
-            self._end(process)
-            return
-        if current is not None:
-            self._begin(process, *current)
+    def rests(self, process: SimProcess, wait: Wait) -> float | None:
         self._check_memory(process)
-        process.idle_steps = process.idle_steps + 1 if seconds is not None and seconds < 1e-6 else 0
-        if process.idle_steps > IDLE_STEPS_MAX:
-            raise Violation(f"I9: {process.name} is busy with nothing")
-        if seconds is not None:
-            self._request(process, self.timeline.now + seconds)
+        return wait.seconds
 
-    def _begin(self, process: SimProcess, ticket: int, delivery: Delivery) -> None:
-        """A worker has said that it begins a task: let the task's time pass before its next step."""
-        spec, rng = self.checker.specs.get(delivery.task_id), self.chaos.rng
-        seconds = rng.uniform(0.0005, 0.01) if spec is None else spec.seconds
-        process.run = TaskRun(ticket, delivery, self.timeline.now, seconds)
-        process.ready_at = self.timeline.now + seconds
-        self.note(process, "runs", delivery)
-        self.checker.run_began(process, process.run)
+    def seconds_of(self, process: SimProcess, delivery: Delivery) -> float:
+        spec = self.checker.specs.get(delivery.task_id)
+        return self.chaos.rng.uniform(0.0005, 0.01) if spec is None else spec.seconds
+
+    def begins(self, process: SimProcess, run: TaskRun) -> None:
+        spec = self.checker.specs.get(run.delivery.task_id)
+        self.checker.run_began(process, run)
         if spec is not None and len(self.checker.runs[spec.id]) <= spec.kills:
-            self.timeline.after(seconds * rng.random(), self._kill_own, process, process.run)
+            seconds = run.seconds * self.chaos.rng.random()
+            self.timeline.after(seconds, self._kill_own, process, run)
+
+    def ends(self, process: SimProcess, run: TaskRun) -> None:
+        self.note(process, "has run", run.delivery.task_id)
+        self.checker.run_ended(process, died=False)
+
+    def crashes(self, process: SimProcess, finishing: TaskRun | None) -> None:
+        # The sentinel may know of these that they began, and will not hear of their end.
+        current: tuple[int, Delivery] | None = getattr(process.component, "current", None)
+        if finishing is not None:
+            self.checker.deaths[finishing.delivery.task_id] += 1
+        if current is not None:
+            self.checker.deaths[current[1].task_id] += 1
+
+    def dies(self, process: SimProcess, cause: str) -> None:
+        self._count_death(process, cause)
+        if process.role is Role.MONITOR and process.component is not None:
+            self._unattended[process.cluster] = self.timeline.now
+        if process.run is not None:
+            self.checker.deaths[process.run.delivery.task_id] += 1
+            self.checker.run_ended(process, died=True)
+
+    def finishes(self, process: SimProcess) -> None:
+        if process.parent is None:
+            component: Any = process.component
+            self.checker.cluster_ended(process, cut_short=component.cut_short)
+
+    def outlives(self, process: SimProcess) -> None:
+        if self.restarts:
+            self.timeline.after(self.chaos.rng.uniform(0.05, 3.0), self._restart)
 
     def _kill_own(self, process: SimProcess, run: TaskRun) -> None:
         if process.run is run:
             self.die(process, self.chaos.rng.choice((-9, -11, 1, 0)), "its own task")
 
-    def _end(self, process: SimProcess) -> None:
-        component: Any = process.component
-        self.die(process, 0, "itself")
-        if process.parent is None:
-            self.checker.cluster_ended(process, cut_short=component.cut_short)
+    def _skew_of(self, cluster: int) -> timedelta:
+        """How wrong the clock of a cluster's host has been from the first."""
+        if cluster not in self._skews:
+            skewed = self.chaos.strikes("clock_skew")
+            seconds = self.chaos.rng.choice(SKEWS) if skewed else 0.0
+            self._skews[cluster] = timedelta(seconds=seconds)
+        return self._skews[cluster]
+
+    def _tell_strike(self, kind: str) -> None:
+        who = "somebody" if self.stepping is None else self.stepping.name
+        self.trace.add(who, "is struck", kind)
 
     def _restart(self) -> None:
         if self.restarts and len(self.living(None)) < self.scene.clusters:
             self.start_cluster()
-
-    def _report(self, process: SimProcess, code: int) -> None:
-        parent = process.parent
-        if parent is not None and parent.spawner is not None and process.child is not None:
-            parent.spawner.report(process.child, code)
-            self.wake(parent)
 
     def _count_death(self, process: SimProcess, cause: str) -> None:
         """A kill by the parent is a blow to whoever had done nothing wrong."""
@@ -281,29 +281,7 @@ class World:
 
     # Making.
 
-    def _new(self, child: ChildId | None, name: str, parent: SimProcess | None) -> SimProcess:
-        self._pids += 1
-        clock = SimClock(self.timeline)
-        process = SimProcess(self._pids, name, child, parent, 0, clock)
-        self.processes[process.pid] = process
-        return process
-
-    def _boot(self, process: SimProcess) -> None:
-        if not process.is_alive:
-            return
-        around = Surroundings(process.clock, self.ids, SimObserver(self, process))
-        process.component = self._make(process, around)
-        if process.role is Role.MONITOR:
-            seconds = self.timeline.now - self._unattended[process.cluster]
-            if seconds > self.scene.lease_seconds / 2:
-                self.chaos.hits["unattended"] += 1
-        self._request(process, self.timeline.now)
-
     def _make(self, process: SimProcess, around: Surroundings) -> Component:
-        label = process.name.rpartition(" ")[0]
-        common: dict[str, Any] = {"around": around, "label": label, "pid": process.pid}
-        broker, store = SimBroker(self, process), SimStore(self, process)
-        cluster = str(process.cluster)
         if process.role is None:
             process.spawner = SimSpawner(self, process)
             return self.parts.command(
@@ -311,9 +289,14 @@ class World:
                 around=around,
                 interrupts=lambda: process.signals,
                 orphans=SimOrphans(self),
-                cluster_id=cluster,
+                cluster_id=str(process.cluster),
             )
-        link = process.links[0]
+        label = process.name.rpartition(" ")[0]
+        ports: dict[str, Any] = {"around": around, "label": label, "pid": process.pid}
+        return self._make_child(process, process.links[0], ports)
+
+    def _make_child(self, process: SimProcess, link: Link, ports: dict[str, Any]) -> Component:
+        broker, store = SimBroker(self, process), SimStore(self, process)
         match process.role:
             case Role.SENTINEL:
                 process.spawner = SimSpawner(self, process)
@@ -321,8 +304,8 @@ class World:
                     plan=self.plan(),
                     spawner=process.spawner,
                     command=link,
-                    cluster_id=cluster,
-                    **common,
+                    cluster_id=str(process.cluster),
+                    **ports,
                 )
             case Role.WORKER:
                 return self.parts.worker(
@@ -330,19 +313,26 @@ class World:
                     scope=nullcontext,
                     present=store.present,
                     max_payload=1_000_000,
-                    **common,
+                    **ports,
                 )
             case Role.MONITOR:
                 return self.parts.monitor(
-                    link=link, broker=broker, store=store, codec=self.codec, **common
+                    link=link,
+                    broker=broker,
+                    store=store,
+                    codec=self.codec,
+                    schedules=SimScheduleStore(self, self.scheduling, process),
+                    **ports,
                 )
+            case Role.SCHEDULER:
+                return self.scheduling.make(process, link, ports)
         return self.parts.pusher(
             link=link,
             broker=broker,
             codec=self.codec,
             poll_seconds=0.5,
             bulk=self.scene.bulk,
-            **common,
+            **ports,
         )
 
     def plan(self) -> Plan:
@@ -355,7 +345,12 @@ class World:
                 max_attempts=scene.max_attempts,
                 timeout=scene.timeout,
             ),
-            seats={Role.WORKER: scene.workers, Role.MONITOR: 1, Role.PUSHER: 1},
+            seats={
+                Role.WORKER: scene.workers,
+                Role.MONITOR: 1,
+                Role.PUSHER: 1,
+                **({Role.SCHEDULER: 1} if scene.schedules else {}),
+            },
             queue_limit=scene.queue_limit,
             recycle=scene.recycle,
             lease_seconds=scene.lease_seconds,

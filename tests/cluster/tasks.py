@@ -271,6 +271,12 @@ def leave_thread(seconds):
     return "threaded"
 
 
+def babble():
+    """Write to standard output without end."""
+    while True:
+        print("words " * 1000)  # noqa: T201 - that is what it does
+
+
 def leave_grandchild(seconds):
     """Fork a process that outlives the task and its worker, and die.
 

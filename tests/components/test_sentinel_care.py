@@ -51,6 +51,24 @@ def test_every_receipt_in_hand_is_renewed_under_its_present_name(bench):
     assert bench.asked(MONITOR, Renew) == [Renew(("s1", "r2"))]
 
 
+def test_a_sentinel_that_holds_nothing_wakes_for_no_lease():
+    bench = started(guard_cycle=10_000.0)
+
+    assert bench.step(3_600).seconds == 10_000 - 3_600
+
+
+def test_what_comes_after_a_long_rest_is_renewed_before_its_lease_ends():
+    bench = started(guard_cycle=10_000.0)
+    bench.step(3_600)
+    bench.deliver(1)
+
+    assert bench.box.step().seconds == 20
+    bench.step(19)
+    assert bench.asked(MONITOR, Renew) == []
+    bench.step(1)
+    assert bench.asked(MONITOR, Renew) == [Renew(("r1",))]
+
+
 @pytest.mark.parametrize("options", [{"policy": {"receipts": False}}, {}], ids=["none", "empty"])
 def test_without_receipts_nothing_is_renewed(options):
     bench = started(**options)

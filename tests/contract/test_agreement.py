@@ -80,16 +80,16 @@ class TestKindsOfOneDescription(BrokerAgreement):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_is_described_by_switches_that_there_are(kind, djq_manual_clock):
-    broker = MemoryBroker.like(kind, "reports", clock=djq_manual_clock, retry_seconds=5)
+def test_each_kind_is_described_by_switches_that_there_are(kind, djq_clock):
+    broker = MemoryBroker.like(kind, "reports", clock=djq_clock, retry_seconds=5)
 
     assert broker.list_key == "reports"
     assert all(getattr(broker, name, value) == value for name, value in KINDS[kind].items())
 
 
-def test_no_other_kind_is_made(djq_manual_clock):
+def test_no_other_kind_is_made(djq_clock):
     with pytest.raises(ValueError, match="'kafka' is no kind of broker; there are redis, "):
-        MemoryBroker.like("kafka", clock=djq_manual_clock)
+        MemoryBroker.like("kafka", clock=djq_clock)
 
 
 class StoreAgreement(ResultStoreAgreement):

@@ -54,14 +54,14 @@ def test_receipts_that_are_missing_are_told_with_what_came():
         take_receipt(bare)
 
 
-def test_attempts_that_are_missing_are_told_with_the_two_ways_out(djq_manual_clock):
-    broker = MemoryBroker(clock=djq_manual_clock, counts=False)
+def test_attempts_that_are_missing_are_told_with_the_two_ways_out(djq_clock):
+    broker = MemoryBroker(clock=djq_clock, counts=False)
 
     with pytest.raises(
         AssertionError, match=r"Received\(receipt, package, attempt\).*counts = False"
     ):
         BrokerContract().test_says_how_often_it_was_delivered_unless_nobody_knows(
-            broker, djq_manual_clock.advance
+            broker, djq_clock.advance
         )
 
 
