@@ -24,6 +24,7 @@ from djq.assembly import callers_clock
 from djq.brokers import get_broker
 from djq.brokers.orm import OrmBroker
 from djq.cluster import Cluster
+from djq.conf import get_config
 from djq.ports import Broker
 from djq.tasks import fetch
 from djq.tasks.waiting import Waiter
@@ -36,6 +37,8 @@ Found = TypeVar("Found")
 
 IDLE = "Idle"
 WORKERS = 2
+CALM_CYCLES = 2
+"""Reports of the sentinel during which all has to be quiet."""
 NAME_CHARACTERS_MAX = 40
 
 
@@ -49,8 +52,8 @@ class LiveCluster:
         """Make it; it starts when it is entered.
 
         Args:
-            **q_cluster: Settings as in `Q_CLUSTER`, over those of the project. There are 2 workers
-                and a poll of 0.05 s unless they say otherwise.
+            **q_cluster: Settings as in `Q_CLUSTER`, over those of the project. There are 2 workers,
+                and 0.05 s for `poll` and `guard_cycle`, unless they say otherwise.
         """
         self._chosen = q_cluster
         self._context = ExitStack()
@@ -68,6 +71,7 @@ class LiveCluster:
         own = {
             "workers": WORKERS,
             "poll": 0.05,
+            "guard_cycle": 0.05,
             **project,
             "name": f"{name}-test-{os.getpid()}-{id(self):x}",
             "sync": False,
@@ -113,7 +117,22 @@ class LiveCluster:
         Raises:
             AssertionError: That is not so after so many seconds; the message says what is left.
         """
-        self._wait(lambda: self._is_idle() or None, seconds, "the cluster is not idle")
+        clock = callers_clock()
+        calm_seconds = CALM_CYCLES * get_config().guard_cycle
+        since: float | None = None
+
+        def look() -> bool | None:
+            # One look is no proof: the status is a report and comes late, and a broker without receipts
+            # knows nothing of what is in hand.
+            nonlocal since
+            if not self._is_idle():
+                since = None
+                return None
+            now = clock.monotonic()
+            since = now if since is None else since
+            return True if now - since >= calm_seconds else None
+
+        self._wait(look, seconds, "the cluster is not idle")
 
     def kill(self, role: str, slot: int = 0) -> int:
         """Kill a process with SIGKILL; another takes its place. Gives the pid that it had.

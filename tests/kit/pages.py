@@ -1,4 +1,7 @@
-"""Runs the tests that a page shows, as a reader would: in a project of their own, by pytest alone."""
+"""Runs the tests that a page shows, as a reader would: in a project of their own, by pytest alone.
+
+The sample project is run in the same way.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,14 @@ import os
 import re
 import subprocess
 import sys
+from importlib.metadata import entry_points
 
 from tests.house.source import ROOT
 
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# ([\w/]+\.py)\n")
+PLUGIN = () if entry_points(group="pytest11", name="djq") else ("-p", "djq_testing.plugin")
+"""What lends djq's plugin to a project, installed or not."""
 SETTINGS = """
 SECRET_KEY = "of a page"
 USE_TZ = True
@@ -51,9 +57,10 @@ def run_tests(folder, *arguments):
     }
     environment.pop("DJANGO_SETTINGS_MODULE", None)
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", *arguments],
+        [sys.executable, "-m", "pytest", "-q", *PLUGIN, *arguments],
         cwd=folder,
         env=environment,
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,

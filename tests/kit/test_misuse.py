@@ -2,22 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import pytest
 
-from tests.house.source import ROOT
-from tests.kit.test_sample_project import PLUGIN
-
-OPTIONS = ("--strict-markers", "--strict-config", "-p", "no:randomly", "-p", "no:cacheprovider")
-SETTINGS = """
-SECRET_KEY = "only for tests"
-INSTALLED_APPS = ["djq"]
-DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
-Q_CLUSTER = {"orm": "default"}
-"""
+from tests.kit.pages import OPTIONS, SETTINGS, run_tests
 
 MISUSES = {
     "two": ("", "djq_queue, djq_sync", "djq_queue and djq_sync exclude one another"),
@@ -53,30 +40,9 @@ def told(tmp_path_factory):
         for name, (mark, fixtures, _) in MISUSES.items()
     ]
     (folder / "test_misuse.py").write_text("\n".join(["import pytest", *tests]))
-    (folder / "misuse_settings.py").write_text(SETTINGS)
-    (folder / "pytest.ini").write_text("[pytest]\n")
-    path = os.pathsep.join([str(ROOT), str(folder)])
-    run = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "--tb=line",
-            "--ds=misuse_settings",
-            *OPTIONS,
-            *PLUGIN,
-        ],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": path, "PYTEST_ADDOPTS": ""},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert run.returncode == 1, run.stdout + run.stderr
-    return run.stdout
+    (folder / "page_settings.py").write_text(SETTINGS)
+    (folder / "pytest.ini").write_text(OPTIONS)
+    return run_tests(folder, "--tb=line").stdout
 
 
 @pytest.mark.parametrize("name", MISUSES)

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
-from importlib.metadata import entry_points
 
 import pytest
 
 from tests.house.source import ROOT
-
-INSTALLED = bool(entry_points(group="pytest11", name="djq"))
-PLUGIN = () if INSTALLED else ("-p", "djq_testing.plugin")
+from tests.kit.pages import run_tests
 
 
 @pytest.fixture
@@ -24,24 +18,7 @@ def shop(tmp_path):
 
 
 def test_its_tests_pass(shop):
-    # This run's own choices, such as DJANGO_SETTINGS_MODULE, are not the project's.
-    env = {
-        key: value
-        for key, value in os.environ.items()
-        if not key.startswith(("DJANGO_", "DJQ_", "PYTEST_", "COV_"))
-    }
+    run = run_tests(shop, "--import-mode=importlib")
 
-    run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "--import-mode=importlib", *PLUGIN],
-        cwd=shop,
-        env={**env, "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-    assert run.returncode == 0, run.stdout
+    assert run.returncode == 0, run.stdout + run.stderr
     assert list(shop.glob("*sqlite3*")) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import ClassVar
 
 from django.core import mail
 from django.test import SimpleTestCase, TestCase, TransactionTestCase
@@ -11,7 +12,7 @@ from django.urls import reverse
 from djq.models import Schedule
 from djq.tasks import async_task, result
 from djq.tasks.scheduling import run_now
-from djq_testing.cases import ClockMixin, LiveClusterMixin, QueueMixin, SyncMixin
+from djq_testing.cases import ClockMixin, ClusterMixin, LiveClusterMixin, QueueMixin, SyncMixin
 from shop import tasks
 from shop.models import Order, Product
 
@@ -51,6 +52,28 @@ class OrderTests(ClockMixin, QueueMixin, TestCase):
 
         self.assertEqual(done.result, 1)
         self.assertEqual(mail.outbox[0].body, "L-1")
+
+
+class NightTests(ClusterMixin, TestCase):
+    djq_clock_start = datetime(2026, 3, 29, tzinfo=UTC)
+    djq_cluster_options: ClassVar = {"workers": 1, "timeout": 10}
+
+    @classmethod
+    def setUpTestData(cls):
+        Product.objects.create(sku="L-1", name="Lamp", price="25.00", stock=2)
+
+    def test_the_stock_is_watched_each_night(self):
+        self.djq_clock.advance(days=3)
+
+        self.assertEqual([message.body for message in mail.outbox], ["L-1"] * 4)
+
+    def test_a_catalogue_that_is_too_long_is_given_up(self):
+        self.djq_cluster.takes(tasks.print_catalogue, seconds=11)
+        task_id = async_task(tasks.print_catalogue)
+
+        self.djq_cluster.run_until_idle()
+
+        self.assertEqual(result(task_id), "TaskTimedOut: timed out after 10 s")
 
 
 class RealTransactionTests(QueueMixin, TransactionTestCase):
