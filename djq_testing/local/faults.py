@@ -26,8 +26,8 @@ class Faults:
     def __init__(self, stage: LocalStage) -> None:
         self._stage = stage
         self._durations = Durations()
-        self._left: dict[int, float] = {}
-        """Seconds that the task of a paused worker has still to run, by the worker's pid."""
+        self._pauses: dict[int, tuple[float, float]] = {}
+        """Until when a process was paused, and how long its task has still to run then, by its pid."""
 
     def takes(self, func: Callable[..., Any] | str, seconds: Duration) -> None:
         """Say how long each run of a task takes; without it none takes any time.
@@ -71,7 +71,7 @@ class Faults:
     ) -> None:
         """Let a process stand still, as SIGSTOP does: it lives and does nothing.
 
-        A task that it runs goes on when it does.
+        A task that it runs goes on when it does. A second pause takes the place of the first.
 
         Args:
             role: As for `kill`.
@@ -86,11 +86,11 @@ class Faults:
             raise ValueError(f"seconds is {seconds!r}; it must be 0 or more, or None")
         for process in self._find(role, slot, cluster):
             now = self._stage.timeline.now
-            if process.run is not None and process.pid not in self._left:
-                self._left[process.pid] = max(process.ready_at - now, 0.0)
-            process.ready_at = now
-            length = inf if seconds is None else seconds + self._left.get(process.pid, 0.0)
-            self._stage.pause(process, length)
+            left = self._left_of(process)
+            until = now + (inf if seconds is None else seconds)
+            self._pauses[process.pid] = until, left
+            process.ready_at = until + left
+            self._stage.tell("pauses", f"{process.name}, for {until - now:g} s")
             self._stage.wake(process)
 
     def resume(self, role: str, *, slot: int = 0, cluster: int = 1) -> None:
@@ -100,9 +100,8 @@ class Faults:
             ValueError: There is no such process now.
         """
         for process in self._find(role, slot, cluster):
-            now = self._stage.timeline.now
-            if process.run is None or process.pid in self._left:
-                process.ready_at = now + self._left.pop(process.pid, 0.0)
+            process.ready_at = self._stage.timeline.now + self._left_of(process)
+            self._pauses.pop(process.pid, None)
             self._stage.tell("resumes", process.name)
             self._stage.wake(process)
 
@@ -153,6 +152,14 @@ class Faults:
         if times < 1:
             raise ValueError(f"times is {times!r}; it must be at least 1")
         self._stage.troubles.duplicates += times
+
+    def _left_of(self, process: SimProcess) -> float:
+        """Seconds that the task of a process has still to run, once it may."""
+        now = self._stage.timeline.now
+        until, left = self._pauses.get(process.pid, (now, 0.0))
+        if until > now:
+            return left
+        return 0.0 if process.run is None else max(process.ready_at - now, 0.0)
 
     def _find(self, role: str, slot: int, cluster: int) -> list[SimProcess]:
         self._stage.timeline.follow()

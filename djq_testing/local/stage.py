@@ -48,6 +48,10 @@ SELDOM = 1e9
 STEPS_MAX = 200_000
 """Steps at one moment: with so many of them the moment does not end."""
 
+FETCHING = (Role.SENTINEL, Role.PUSHER)
+"""Who is woken when there is something to fetch: a sentinel that has slept for long would otherwise
+renew at once what has just come, and in production none sleeps for longer than `guard_cycle`."""
+
 Seconds = Callable[[Delivery], float]
 
 
@@ -106,7 +110,7 @@ class LocalStage(Stage):
 
     def play(self, until: float, done: Callable[[], bool] | None = None) -> bool:
         """Let things happen; whatever was done behind everybody's back is looked at first."""
-        self.wake_all(Role.PUSHER, Role.SCHEDULER)
+        self.wake_all(*FETCHING, Role.SCHEDULER)
         self.meddled = False
         return self.timeline.play(until, self._look_ahead, done)
 
@@ -121,7 +125,7 @@ class LocalStage(Stage):
         self.queue_changed = True
         self._came_up_empty_at = -1.0
         if arrived:
-            self.wake_all(Role.PUSHER)
+            self.wake_all(*FETCHING)
 
     def finishes(self, process: SimProcess) -> None:
         if isinstance(process.component, Command):
@@ -147,7 +151,7 @@ class LocalStage(Stage):
         moment = self.timeline.now + seconds
         if moment < self._comes_at or self._comes_at <= self.timeline.now:
             self._comes_at = moment
-            self.timeline.at(moment, self.wake_all, Role.PUSHER)
+            self.timeline.at(moment, self.wake_all, *FETCHING)
         return seconds == 0
 
     # What happens.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import multiprocessing
 import os
@@ -269,6 +270,13 @@ def ignore_signals():
 def leave_thread(seconds):
     threading.Thread(target=time.sleep, args=(seconds,), daemon=False).start()
     return "threaded"
+
+
+def write_late(path, words):
+    """Leave words where only a flush of standard output writes them, and more for the very end."""
+    sys.stdout = Path(path).open("w", encoding="utf-8")  # noqa: SIM115 - it stays open
+    print(words)  # noqa: T201 - that is what it does
+    atexit.register(print, "at exit")
 
 
 def babble():

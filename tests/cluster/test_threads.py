@@ -43,6 +43,7 @@ def test_tasks_chains_hooks_and_schedules_run_in_one_process(make_project, kind)
 
     ids = [async_task(tasks.count_rows) for _ in range(30)]
     async_task(tasks.noop, hook=tasks.hook, group=project.file("hooks"))
+    async_task(tasks.write_late, project.file("late"), "written")
     async_chain([("math.hypot", (3, 4)), (tasks.note, (project.file("chain"), "end"))])
     found = [fetch(id, wait=10_000) for id in ids]
     for name in ("due", "hooks", "chain"):
@@ -56,6 +57,7 @@ def test_tasks_chains_hooks_and_schedules_run_in_one_process(make_project, kind)
     assert project.queued() == 0
     assert cluster.log_lines()[-1] == f"INFO Q Cluster-{cluster.pid} has stopped."
     assert "Traceback" not in cluster.log
+    assert project.lines("late") == ["written", "at exit"]
 
 
 def test_a_task_that_overruns_is_recorded_and_its_seat_is_free_again(make_project):
@@ -184,22 +186,17 @@ def test_run_once_recycles_and_says_which_settings_mean_nothing_here(make_projec
     assert words in cluster.log_lines()
 
 
-def test_a_task_that_ends_the_process_ends_the_cluster(make_project):
-    cluster = threaded(make_project())
-
-    async_task(tasks.die, 7)
-
-    assert cluster.wait_for_exit(5) == 7
-
-
-def test_what_a_task_forks_can_be_ended(make_project):
-    """The handlers of the command are not for them."""
+def test_what_a_task_forks_can_be_ended_and_a_task_that_ends_its_process_ends_the_cluster(
+    make_project,
+):
+    """The handlers of the command are not for what is forked; but there is no other process to die."""
     cluster = threaded(make_project())
 
     pool = fetch(async_task(tasks.use_pool), wait=10_000)
+    async_task(tasks.die, 7)
 
     assert pool.result == [(n * n, True) for n in range(4)], cluster.tail()
-    assert cluster.stop() == 0
+    assert cluster.wait_for_exit(5) == 7
 
 
 def test_system_without_fork_runs_threads_and_says_so(make_project):

@@ -346,3 +346,29 @@ def test_what_another_scheduler_holds_is_asked_for_again_soon(scene):
     scene.store.take = lambda _now, _limit: []
 
     assert scene.run() == Wait(0.1)
+
+
+class WallClock:
+    """Shows what a test sets it to."""
+
+    def __init__(self, time):
+        self.time = time
+
+    def now(self):
+        return self.time
+
+
+def test_a_clock_that_was_set_forward_and_back_holds_nobody_up():
+    scene = Scheduling()
+    wall = scene.store._clock = WallClock(NOON)
+    scene.run()
+    wall.time = NOON + 5 * HOUR
+    scene.add(args="no literal(")
+    scene.run()
+    held = scene.store.rows[1].held_until
+
+    wall.time = NOON
+    scene.run()
+
+    assert held == NOON + 5 * HOUR + HELD
+    assert scene.store.rows[1].held_until == NOON + HELD

@@ -69,6 +69,20 @@ def test_what_comes_after_a_long_rest_is_renewed_before_its_lease_ends():
     assert bench.asked(MONITOR, Renew) == [Renew(("r1",))]
 
 
+def test_leases_that_no_monitor_could_renew_are_renewed_by_the_next_at_once(bench):
+    bench.deliver(1)
+    bench.spawner.end(MONITOR, -9)
+    bench.step(25)
+    new = ChildId(Role.MONITOR, 0, 2)
+    early = bench.asked(new, Renew)
+
+    bench.ready(new)
+    bench.step()
+
+    assert early == []
+    assert bench.asked(new, Renew) == [Renew(("r1",))]
+
+
 @pytest.mark.parametrize("options", [{"policy": {"receipts": False}}, {}], ids=["none", "empty"])
 def test_without_receipts_nothing_is_renewed(options):
     bench = started(**options)

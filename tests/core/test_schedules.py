@@ -82,8 +82,9 @@ def test_missed_runs_are_to_come_where_they_are_caught_up_with(fields, hours):
     assert [run.at for run in found] == [NOON + timedelta(hours=each) for each in hours]
 
 
-def test_a_schedule_without_a_time_has_no_problem():
-    assert problems_of(row(next_run=None), CUSTOM, ZoneInfo) == {}
+@pytest.mark.parametrize("fields", [{"next_run": None}, {"time_zone": "Europe/Berlin"}])
+def test_what_may_be_left_out_is_no_problem(fields):
+    assert problems_of(row(**fields), CUSTOM, ZoneInfo) == {}
 
 
 @pytest.mark.parametrize(
@@ -106,7 +107,13 @@ def test_what_is_special_about_a_run_is_noted(zone, next_run, note):
 @pytest.mark.parametrize(
     ("fields", "wrong", "sentence"),
     [
+        ({"schedule_type": "T"}, "schedule_type", "'T' is no type"),
         ({"schedule_type": "C"}, "cron", "needs an expression"),
+        ({"schedule_type": "C", "cron": "61 * * * *"}, "cron", "Bad minute"),
+        ({"schedule_type": "I", "minutes": 0}, "minutes", "a whole number from 1"),
+        ({"overlap": "queue"}, "overlap", "must be allow or skip"),
+        ({"intended_date_kwarg": "a b"}, "intended_date_kwarg", "cannot be the name"),
+        ({"repeats": 2**31}, "repeats", "a whole number from"),
         (
             {"kwargs": "x=1", "intended_date_kwarg": "x"},
             "intended_date_kwarg",

@@ -40,7 +40,7 @@ def use(settings, alias, *, use_tz=True):
 
 
 def live_a_day():
-    """Faults in the true order, on the queue in the database; gives when the runs began."""
+    """Faults in the true order, on the queue in the database; each thing in its time."""
     with LocalCluster(broker="orm") as cluster:
         samples.heard.clear()
         chain = async_chain([(NOTE, (1,)), (NOTE, (2,))])
@@ -63,27 +63,28 @@ def live_a_day():
         cluster.takes(NOTE, 5)
         cluster.run_until_idle()
         cluster.schedule(NOTE, "tick", schedule_type="D", next_run=START + timedelta(hours=2))
-        cluster.advance(days=1, seconds=-70)
+        cluster.advance_to(START + timedelta(seconds=7_195))
+        cluster.broker_down(seconds=15)
+        cluster.advance(hours=20)
         assert OrmQ.objects.count() == 0
         assert (fetch(cluster.runs[-1].task_id).attempts, cluster.is_idle) == (1, True)
-        return ran(cluster)[6:]
-
-
-EXPECTED = [(10, 1), (70, 2), (7_200, 1)]
+        *before, (moment, attempt) = ran(cluster)[6:]
+        assert (before, attempt) == ([(10, 1), (70, 2)], 1)
+        assert 7_210 <= moment < 7_225
 
 
 @pytest.mark.parametrize("use_tz", [True, False], ids=["aware", "naive"])
 def test_a_day_on_each_database(database, settings, use_tz):
     use(settings, database, use_tz=use_tz)
 
-    assert live_a_day() == EXPECTED
+    live_a_day()
     assert Schedule.objects.get().repeats == -2
 
 
 def test_a_day_without_a_transaction_around_it(live_database, settings):
     use(settings, live_database)
 
-    assert live_a_day() == EXPECTED
+    live_a_day()
 
 
 class InATestCase(TestCase):

@@ -79,6 +79,15 @@ def test_every_process_is_replaced_and_nothing_is_lost(cluster, role):
     assert len([run for run in cluster.runs if run.args == ("tick",)]) == 2
 
 
+def test_a_process_that_dies_again_and_again_is_waited_for(cluster):
+    for _ in range(3):
+        cluster.kill("pusher")
+        cluster.run_until_idle()
+
+    assert cluster.stat.pusher is not None
+    assert 0.3 <= (cluster.clock.now() - START).total_seconds() < 1
+
+
 def test_what_a_dead_cluster_held_comes_back_when_its_lease_ends():
     with LocalCluster(clusters=2, workers=1, retry=120) as cluster:
         cluster.takes(NOTE, 30)
@@ -152,6 +161,29 @@ def test_a_paused_worker_goes_on_with_what_it_runs():
 
         assert cluster.clock.now() == START + timedelta(seconds=30)
         assert ran(cluster) == [(0, 1, True)]
+
+
+def test_what_a_worker_has_still_to_run_is_right_after_many_pauses():
+    with LocalCluster(workers=1) as cluster:
+        cluster.takes(NOTE, 10)
+        async_task(NOTE, "a")
+        cluster.advance(1)
+        cluster.pause("worker", 600)
+        cluster.advance(1)
+        cluster.pause("worker", 5)
+        cluster.advance(7)
+        cluster.pause("worker", 5)
+        cluster.advance(1)
+        cluster.resume("worker")
+        cluster.resume("worker")
+        cluster.run_until_idle()
+
+        assert cluster.clock.now() == START + timedelta(seconds=10 + 1 + 5 + 1)
+        async_task(NOTE, "b")
+        cluster.advance(4)
+        cluster.pause("worker", 100)
+        cluster.run_until_idle()
+        assert cluster.runs[-1].seconds == 110
 
 
 def test_who_is_paused_for_ever_is_waited_for_in_vain(cluster):
@@ -257,6 +289,19 @@ def test_a_package_that_comes_twice_has_one_outcome(cluster):
 
     assert [run.task_id for run in cluster.runs if not run.is_hook] == [id, id]
     assert {run.task_id for run in cluster.runs if run.is_hook} == {cluster.runs[-1].task_id}
+
+
+def test_leases_are_extended_for_long_tasks_alone(cluster):
+    cluster.drop_next("extend", times=10)
+    cluster.advance(days=1)
+    async_task(NOTE, "short")
+    cluster.run_until_idle()
+    assert cluster.strikes == {}
+    cluster.takes(NOTE, 45)
+    async_task(NOTE, "long")
+    cluster.run_until_idle()
+
+    assert cluster.strikes == {"extend": 2}
 
 
 # Services that are away.

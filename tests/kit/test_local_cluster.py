@@ -130,7 +130,11 @@ def test_a_task_that_waits_for_another_waits_in_vain(cluster):
 
     assert (fetch(id).success, result(id)) == (True, None)
     assert cluster.clock.now() == after(1)
-    assert [run.func for run in cluster.runs] == ["tests.kit.local_samples.act", NOTE]
+    assert [(run.func, run.seconds) for run in cluster.runs] == [
+        ("tests.kit.local_samples.act", 1),
+        (NOTE, 0),
+    ]
+    assert fetch(id).stopped == after(1)
 
 
 def test_a_task_cannot_let_its_own_cluster_play(cluster):
@@ -295,7 +299,7 @@ def test_everything_is_in_the_test_s_own_transaction(broker):
         id = async_task(NOTE, "a")
         assert OrmQ.objects.count() == (broker == "orm")
         samples.acts["plan"] = lambda: Schedule.objects.update(next_run=after(90))
-        cluster.schedule(NOTE, "tick", schedule_type="D", next_run=after(50))
+        cluster.schedule(NOTE, "tick", schedule_type="D", next_run=after(500))
         cluster.run_until_idle()
         assert Task.objects.get(id=id).result == "a"
         async_task(samples.act, "plan")
@@ -311,14 +315,17 @@ def test_rows_made_by_hand_are_seen():
     with LocalCluster(broker="orm") as cluster:
         async_task(NOTE, "a")
         row = OrmQ.objects.get()
-        samples.acts["enqueue"] = lambda: OrmQ.objects.create(
-            key=row.key, payload=row.payload, available_at=after(30)
-        )
+
+        def enqueue():
+            for seconds in (0, 30):
+                OrmQ.objects.create(key=row.key, payload=row.payload, available_at=after(seconds))
+
+        samples.acts["enqueue"] = enqueue
         async_task(samples.act, "enqueue")
         cluster.run_until_idle()
         cluster.advance(60)
 
-        assert moments(cluster) == [0, 0, 30]
+        assert moments(cluster) == [0, 0, 0, 30]
 
 
 @pytest.mark.django_db
