@@ -104,9 +104,10 @@ class DatabaseStore:
         with self._guard(), transaction.atomic(using=self._alias):
             for finished in elements:
                 self._refuse_oversized(finished.message.id, _size(finished))
-            gathered = [self._save_gathered(one) for one in self._elements.keep(elements)]
+            complete = self._elements.keep(elements)
+            # The iters last: their successes may push others out of the limit, which stand until then.
             self._save_whole(whole)
-        return gathered
+            return [self._save_gathered(one) for one in complete]
 
     def _save_whole(self, batch: Sequence[Finished]) -> None:
         # In the order of ids: monitors that write the same tasks never wait for one another in a ring.

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import attrs
 import pytest
-from hypothesis import Phase, find, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from djq.core.call import dump_call, load_call
@@ -28,7 +28,7 @@ from djq_testing.sim.faults import CALM, FaultPlan
 
 CUSTOM = Custom(catch_up=True, time_zone="UTC")
 BERLIN, LORD_HOWE, UTC_ZONE = map(ZoneInfo, ("Europe/Berlin", "Australia/Lord_Howe", "UTC"))
-few = settings(max_examples=50, deadline=None)
+few = settings(max_examples=30, deadline=None)
 
 
 def zone_of(name):
@@ -38,7 +38,7 @@ def zone_of(name):
         raise ScheduleRefused(f"{name!r} is no time zone") from error
 
 
-def drawn(strategy, count=200):
+def drawn(strategy, count=150):
     """So many examples, the same ones each time."""
     found = []
 
@@ -135,7 +135,7 @@ def test_moments_come_in_overlaps_and_an_hour_before_gaps(zone):
 
 
 def test_moments_come_on_leap_days_at_ends_of_months_and_a_microsecond_beside_a_minute():
-    found = drawn(strategies.moments(UTC_ZONE), 400)
+    found = drawn(strategies.moments(UTC_ZONE), 250)
 
     assert {(each.month, each.day) for each in found} > {(2, 29), (2, 28), (4, 30), (12, 31)}
     assert {each.microsecond for each in found} == {0, 1, 999_999}
@@ -201,7 +201,7 @@ def test_a_value_comes_back_as_it_was(value):
 
 
 def test_the_plainest_plan_is_without_faults():
-    assert find(strategies.fault_plans(), lambda _plan: True, settings=few) == CALM
+    assert drawn(strategies.fault_plans(), 1) == [CALM]
 
 
 def test_every_fault_is_drawn():
