@@ -50,8 +50,8 @@ class MemoryScheduleStore:
         return self._clock.now()
 
     def next_due(self) -> datetime | None:
-        moments = (each.due_at for each in self.rows.values())
-        return min((at for at in moments if at is not None), default=None)
+        rows = self.rows.values()
+        return min((at for each in rows if (at := each.due_at) is not None), default=None)
 
     @contextmanager
     def unit(self) -> Iterator[None]:
@@ -66,9 +66,12 @@ class MemoryScheduleStore:
             raise
 
     def take(self, now: datetime, limit: int) -> list[ScheduleRow]:
-        due = [(each.due_at, each) for each in self.rows.values() if each.due_at is not None]
-        due = sorted((at, each.row.id, each) for at, each in due if at <= now)  # type: ignore[misc]
-        found = [each for _, _, each in due[:limit]]  # type: ignore[misc]
+        due = [
+            (at, id, each)
+            for id, each in self.rows.items()
+            if (at := each.due_at) is not None and at <= now
+        ]
+        found = [each for _, _, each in sorted(due)[:limit]]
         return [attrs.evolve(each.row, held=each.held_until is not None) for each in found]
 
     def put(self, changes: Sequence[Change]) -> None:
