@@ -67,8 +67,8 @@ class MemoryScheduleStore:
         return self._clock.now()
 
     def next_due(self) -> datetime | None:
-        moments = (each.due_at for each in self.rows.values())
-        return min((at for at in moments if at is not None), default=None)
+        rows = self.rows.values()
+        return min((at for each in rows if (at := each.due_at) is not None), default=None)
 
     @contextmanager
     def unit(self) -> Iterator[None]:

@@ -27,6 +27,7 @@ from djq.core.call import load_value
 from djq.core.config import Config
 from djq.core.events import Event
 from djq.core.lifecycle import Role
+from djq.core.plan import Plan
 from djq.core.protocol import Delivery, StopLevel
 from djq.core.settlement import time_allowed, timeout_line
 from djq.inline import savepoints
@@ -302,7 +303,7 @@ class LocalStage(Stage):
             **common,
         )
 
-    def _plan(self) -> Any:
+    def _plan(self) -> Plan:
         services = self.services
         plan = assembly.make_plan(services.config, services.broker, run_once=False)
         return attrs.evolve(plan, guard_cycle=SELDOM)

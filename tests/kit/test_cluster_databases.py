@@ -46,16 +46,18 @@ def live_a_day():
         chain = async_chain([(NOTE, (1,)), (NOTE, (2,))])
         numbers = async_iter(NOTE, [3, 4])
         failed = async_task(samples.fail, "no", hook=samples.hear, task_name="failed")
+        samples.acts["break"] = lambda: Task.objects.create(id="x" * 40, name=None)
+        broken = async_task(samples.act, "break")
         cluster.drop_next("save", error="after")
         cluster.run_until_idle()
         seconds = (cluster.clock.now() - START).total_seconds()
 
         assert result(numbers) == [3, 4]
-        assert fetch(failed).success is False
+        assert [fetch(id).success for id in (failed, broken)] == [False, False]
         assert samples.heard == [("failed", False, "ValueError: no")]
         assert Task.objects.filter(group=chain).count() == 2
         assert 0 < seconds < 1
-        assert len(cluster.runs) == 6
+        assert len(cluster.runs) == 7
 
         cluster.advance(10 - seconds)
         cluster.drop_next("acknowledge")
@@ -68,7 +70,7 @@ def live_a_day():
         cluster.advance(hours=20)
         assert OrmQ.objects.count() == 0
         assert (fetch(cluster.runs[-1].task_id).attempts, cluster.is_idle) == (1, True)
-        *before, (moment, attempt) = ran(cluster)[6:]
+        *before, (moment, attempt) = ran(cluster)[7:]
         assert (before, attempt) == ([(10, 1), (70, 2)], 1)
         assert 7_210 <= moment < 7_225
 

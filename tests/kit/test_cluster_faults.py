@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -352,6 +354,53 @@ def test_a_failure_that_does_not_count_comes_back_after_its_lease():
 
         assert ran(cluster) == [(0, 1, False), (300, 2, False), (600, 3, False)]
         assert fetch(id).attempts == 3
+
+
+# Everything at once.
+
+ROLES = ("worker", "pusher", "monitor", "scheduler", "sentinel")
+VERBS = ("acknowledge", "extend", "release", "dequeue", "enqueue", "save")
+
+
+def do_something(cluster, rng):
+    """One verb by chance; what it cannot be done to is left alone."""
+    with suppress(ValueError, BrokerUnavailable):
+        match rng.choice(("advance", "kill", "pause", "resume", "drop", "away", "duplicate")):
+            case "advance":
+                cluster.advance(rng.choice((0.1, 1, 7, 60, 400)))
+            case "kill":
+                cluster.kill(rng.choice(ROLES), cluster=rng.randint(1, 2))
+            case "pause":
+                role = rng.choice((*ROLES, "command", "cluster"))
+                cluster.pause(role, rng.choice((1, 30, 200)), cluster=rng.randint(1, 2))
+            case "resume":
+                cluster.resume(rng.choice(ROLES))
+            case "drop":
+                cluster.drop_next(rng.choice(VERBS), error=rng.choice(("before", "after")))
+            case "away":
+                rng.choice((cluster.broker_down, cluster.store_down))(rng.choice((1, 20, 100)))
+            case "duplicate":
+                cluster.duplicate_next()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_goes_wrong_what_was_taken_runs_in_the_end(seed):
+    rng, ids = random.Random(seed), []
+    with LocalCluster(clusters=2, max_attempts=1_000, seed=seed) as cluster:
+        cluster.takes(NOTE, [1, 2, 30, 0.001])
+        cluster.schedule(NOTE, "tick", schedule_type="I", minutes=10)
+        for number in range(30):
+            with suppress(BrokerUnavailable):
+                ids.append(async_task(NOTE, number))
+            do_something(cluster, rng)
+        cluster.run_until_idle()
+        cluster.advance(700)
+        cluster.run_until_idle()
+
+        assert {fetch(id).success for id in ids} == {True}
+        ticks = {run.task_id for run in cluster.runs if run.args == ("tick",) and run.success}
+        assert len(ticks) == (cluster.clock.now() - START) // timedelta(minutes=10) + 1
+        assert (cluster.stat.status, cluster.stop()) == ("Idle", 0)
 
 
 # Stopping.

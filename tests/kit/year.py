@@ -18,23 +18,23 @@ def wall(zone, *when):
 def schedules():
     """Fields of `schedule`, a name each."""
     made = {}
-    for number in range(10):
+    for number in range(8):
         # Some of them in the hours that daylight saving leaves out, or gives twice.
         hour = (2, 1, 3, 23, 9, 2)[number % 6]
         made[f"daily {number}"] = repeated("D", number, 2026, 1, 2, hour, number * 7 % 60)
-    for number in range(6):
+    for number in range(5):
         cron = f"{number * 5} {(8, 2, 17, 3)[number % 4]} * * 1-5"
         made[f"weekdays {number}"] = {"cron": cron, "time_zone": ZONES[number % 3]}
     for number in range(2):
-        made[f"office hours {number}"] = {"cron": "0 9-11 * * 1-5", "time_zone": ZONES[number]}
+        made[f"office hours {number}"] = {"cron": "0 9-10 * * 1-5", "time_zone": ZONES[number]}
     for number in range(8):
         kind = ("W", "BW", "BM", "W")[number % 4]
         made[f"now and then {number}"] = repeated(kind, number, 2026, 1, 4, 2, 30)
     for number in range(14):
         made[f"monthly {number}"] = repeated("M", number, 2026, 1, 31, 1 + number % 3, 30)
-    for number in range(6):
+    for number in range(8):
         made[f"quarterly {number}"] = repeated("Q", number, 2026, 1, 31, 6)
-    for number in range(4):
+    for number in range(5):
         made[f"yearly {number}"] = repeated("Y", number, 2026, 2, 28, 12)
     return made
 
