@@ -3,7 +3,22 @@
 from __future__ import annotations
 
 from djq_testing.sim.case import Case
+from djq_testing.sim.explore import Explored, Found, State, explore
 from djq_testing.sim.parts import Parts
+from djq_testing.sim.project import call, chain, iterate, scheduled
 from djq_testing.sim.simulator import Run, simulate
 
-__all__ = ["Case", "Parts", "Run", "simulate"]
+__all__ = [
+    "Case",
+    "Explored",
+    "Found",
+    "Parts",
+    "Run",
+    "State",
+    "call",
+    "chain",
+    "explore",
+    "iterate",
+    "scheduled",
+    "simulate",
+]

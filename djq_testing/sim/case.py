@@ -82,9 +82,13 @@ class Case:
     def __str__(self) -> str:
         words = [f"seed={self.seed}"]
         changes = dict(self.changes)
-        if changes.items() >= PLAINEST.items():
+        if changes.keys() >= PLAINEST.keys():
             words.append("plainest")
-            changes = {name: value for name, value in changes.items() if name not in PLAINEST}
+            changes = {
+                name: value
+                for name, value in changes.items()
+                if name not in PLAINEST or PLAINEST[name] != value
+            }
         words += [f"{name}={value}" for name, value in changes.items()]
         if self.keep is not None:
             words.append(f"keep={_joined(sorted(self.keep))}")

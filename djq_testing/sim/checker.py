@@ -23,7 +23,7 @@ from djq.core.message import Finished, Kind, Outcome, TaskMessage
 from djq_testing.memory import MemoryTask
 from djq_testing.sim.composition_checker import STORE_AWAY, CompositionChecker, Kept
 from djq_testing.sim.faults import Violation
-from djq_testing.sim.workload import ERROR_LINES, Behaviour, TaskSpec
+from djq_testing.sim.workload import ERROR_LINES, SCHEDULED_FROM, Behaviour, TaskSpec
 
 if TYPE_CHECKING:
     from djq_testing.sim.servers import Handed
@@ -38,6 +38,9 @@ STOP_HITS = {"cut_short", "ended", "ended_task"}
 """What a stop itself does when it is asked for often enough."""
 DELAYS = {"slow_message", "pause_process", "pause_cluster"}
 LIMIT_SLACK_SECONDS = 0.1
+UNFORESEEN = {Behaviour.GRAZES, Behaviour.GIVEN}
+"""Nobody knows how these end."""
+HOOKS = ("success", "failure")
 
 
 @attrs.define(eq=False)
@@ -57,14 +60,11 @@ class Checker:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self.specs: dict[str, TaskSpec] = {spec.id: spec for spec in world.tasks}
+        self.specs: dict[str, TaskSpec] = {}
         self.numbered = {spec.number: spec for spec in world.tasks}
-        self.hooks: dict[str, TaskSpec] = {
-            derived_id(spec.id, f"hook:{step}"): spec
-            for spec in world.tasks
-            if spec.hook
-            for step in ("success", "failure")
-        }
+        self.hooks: dict[str, TaskSpec] = {}
+        for spec in world.tasks:
+            self.expect(spec)
         self.composed = CompositionChecker(world, self)
         self.runs: defaultdict[str, list[RunRecord]] = defaultdict(list)
         self.performed: Counter[str] = Counter()
@@ -81,6 +81,18 @@ class Checker:
         """Clusters whose stop cannot end without ending a task."""
         self._cut: set[int] = set()
         """Clusters whose sentinel has ended one that still had work to do."""
+
+    def expect(self, spec: TaskSpec) -> None:
+        """A task is asked for."""
+        self.specs[spec.id] = spec
+        if spec.hook:
+            self.hooks |= {derived_id(spec.id, f"hook:{how}"): spec for how in HOOKS}
+
+    def forget(self, task_id: str) -> None:
+        """Nobody has asked for it after all."""
+        if self.specs.pop(task_id).hook:
+            for how in HOOKS:
+                del self.hooks[derived_id(task_id, f"hook:{how}")]
 
     # Seen while it happens.
 
@@ -223,7 +235,7 @@ class Checker:
             record = self._world.store.find(spec.id)
             if record is None:
                 # A slot may have come when the stop had begun.
-                late = spec.behaviour is Behaviour.SCHEDULED and self._world.queue.has(spec.id)
+                late = spec.number >= SCHEDULED_FROM and self._world.queue.has(spec.id)
                 if not may_be_lost and not late:
                     raise Violation(f"I1: {self._say(spec.id)} has no outcome")
                 continue
@@ -262,6 +274,10 @@ class Checker:
             raise Violation(f"I5: the success of {self._say(id)} was replaced")
 
     def _check_success(self, spec: TaskSpec, finished: Finished) -> None:
+        if spec.behaviour is Behaviour.GIVEN:
+            if not self.runs[spec.id]:
+                raise Violation(f"I2: {self._say(spec.id)} has a result and never ran")
+            return
         value = load_value(finished.outcome.value)
         if value != spec.number * 2 or not self.performed[spec.id]:
             raise Violation(f"I2: {self._say(spec.id)} has the invented result {value!r}")
@@ -278,6 +294,8 @@ class Checker:
             "ChainStopped": self.composed.was_stopped(spec, line),
             ERROR_LINES.get(spec.behaviour): True,
         }
+        if spec.behaviour is Behaviour.GIVEN and kind not in allowed and self.runs[spec.id]:
+            return
         garbled = spec.behaviour is Behaviour.GARBLED and "UnpicklingError" in line
         if not garbled and not allowed.get(kind):
             raise Violation(f"I2: {self._say(spec.id)} has the invented failure {line!r}")
@@ -286,8 +304,12 @@ class Checker:
         runs, (expected, _) = len(self.runs[spec.id]), self.expected(spec)
         if not self.composed.is_reached(spec):
             expected = 0
-        if spec.behaviour is Behaviour.SCHEDULED and self._world.chaos.hits:
+        hits, receipts = self._world.chaos.hits, self._world.scene.receipts
+        if spec.number >= SCHEDULED_FROM and hits:
             # What a scheduler tries again it may send again, if it had to wait for long.
+            return
+        if spec.behaviour is Behaviour.GIVEN and receipts and not self._world.scene.ack_failures:
+            # Who knows whether it fails.
             return
         if spec.behaviour is not Behaviour.GRAZES and runs != expected:
             raise Violation(f"I3: {self._say(spec.id)} ran {runs} times, not {expected}")
@@ -296,7 +318,7 @@ class Checker:
         _, success = self.expected(spec)
         success = success and spec.behaviour is not Behaviour.UNKEEPABLE
         success = success and self.composed.is_reached(spec)
-        if spec.behaviour is not Behaviour.GRAZES and record.success is not success:
+        if spec.behaviour not in UNFORESEEN and record.success is not success:
             raise Violation(f"I5: {self._say(spec.id)} ended with success {record.success}")
 
     def _check_hook(self, spec: TaskSpec, record: MemoryTask) -> None:
@@ -307,7 +329,8 @@ class Checker:
             raise Violation(f"I8: the hook of {self._say(spec.id)} was never called")
         if self.is_disturbed or STORE_AWAY & self._world.chaos.hits.keys():
             return
-        if not runs == self.saves[spec.id, record.success] == self.followed[id]:
+        called = runs if spec.behaviour is Behaviour.GIVEN else self.followed[id]
+        if not runs == self.saves[spec.id, record.success] == called:
             raise Violation(f"I8: the hook of {self._say(spec.id)} was called {runs} times")
 
     def _known(self, task_id: str) -> None:

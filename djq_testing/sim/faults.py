@@ -78,6 +78,8 @@ class FaultPlan:
     """Children that take seconds to start, or longer than they may, a spawn."""
     crash_aside: float = 0.0
     """Deaths at the calls of a port that change nothing outside the caller, before or after, a call."""
+    crash_inside: float = 0.0
+    """Deaths between two lines of a project's own function, a line."""
     enqueue_unknown: float = 0.0
     """Callers that do not learn whether the broker took a task, and send it again, an enqueue."""
 
@@ -116,6 +118,7 @@ LATER: dict[str, tuple[float, float]] = {
     "slow_start": (0.05, 0.4),
     "crash_aside": (0.0005, 0.008),
     "enqueue_unknown": (0.05, 0.4),
+    "crash_inside": (0.02, 0.3),
 }
 """Ranges of those that are drawn by numbers of their own: another one changes no story without it."""
 
@@ -130,6 +133,7 @@ def draw_faults(rng: random.Random, seed: int) -> FaultPlan:
             rates[name] = round(rate, 4)
     for name, (low, high) in LATER.items():
         own = random.Random(f"{name} {seed}")
-        if own.random() < 0.25 and not world_is_calm:
+        often = 0.5 if name == "crash_inside" else 0.25
+        if own.random() < often and not world_is_calm:
             rates[name] = round(own.uniform(low, high), 4)
     return FaultPlan(**rates)

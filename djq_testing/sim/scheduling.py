@@ -13,16 +13,21 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from djq.components.scheduler import Queue, Scheduler
 from djq.conf import get_zone
 from djq.core.message import TaskMessage
 from djq.core.schedules import Change, Custom, ScheduleRow
 from djq.ports import Link, ScheduleEnd
 from djq_testing.schedules import MemoryScheduleStore
+from djq_testing.sim.faults import Violation
+from djq_testing.sim.project import Given, given_task
+from djq_testing.sim.scene import Scene
 from djq_testing.sim.schedule_checker import ScheduleChecker
 from djq_testing.sim.schedule_scene import ScheduleScene, draw_row
 from djq_testing.sim.servers import SimBroker, Way
-from djq_testing.sim.workload import Behaviour, TaskSpec
+from djq_testing.sim.workload import SCHEDULED_FROM, Behaviour
 
 if TYPE_CHECKING:
     from djq_testing.sim.spawn import SimProcess
@@ -30,21 +35,30 @@ if TYPE_CHECKING:
 
 SHIFT_MAX = timedelta(seconds=90)
 """A clock that is more wrong is this wrong to a scheduler, or it would make tasks for years."""
-NUMBERS_FROM = 1_000
-"""The numbers of scheduled tasks begin here."""
 
 
-def draw_schedules(seed: int, count: int, seconds: float, *, shared: bool) -> ScheduleScene:
-    """Draw so many schedules, which come due within these seconds or have been due for a while."""
-    rng = random.Random(f"cluster schedules {seed}")
+def set_schedules(seed: int, scene: Scene, given: Given) -> ScheduleScene:
+    """Draw schedules that come due in the safety phase, or were due before; or take those given."""
+    rng, seconds = random.Random(f"cluster schedules {seed}"), scene.seconds
     return ScheduleScene(
         schedulers=0,
         seconds=seconds,
-        shared=shared,
+        shared=scene.one_unit,
         own_clocks=rng.random() < 0.5,
         catch_up=rng.random() < 0.7,
-        rows=tuple(draw_row(rng, -150.0, seconds * 0.9) for _ in range(count)),
+        rows=tuple(dict(row) for row in given.schedules)
+        or tuple(draw_row(rng, -150.0, seconds * 0.9) for _ in range(scene.schedules)),
     )
+
+
+class Unchecked(ScheduleChecker):
+    """Knows nothing of a project's own schedules, but that they must not be left undone."""
+
+    def sent(self, message: TaskMessage, now: datetime) -> None:
+        self._world.trace.add("queue", "gets", message)
+
+    def finish(self) -> None:
+        """What is due was looked for already."""
 
 
 class Scheduling:
@@ -56,9 +70,10 @@ class Scheduling:
         self.trace = world.trace
         self.server_clock = world.server_clock
         self.store: MemoryScheduleStore = world.parts.schedule_store(clock=world.server_clock)
+        own: dict[str, Any] = {} if world.given.schedules else {"intended_date_kwarg": "when"}
         for row in scene.rows:
-            self.store.add(**{"intended_date_kwarg": "when", **row})
-        self.checker = ScheduleChecker(self)
+            self.store.add(**own, **row)
+        self.checker = ScheduleChecker(self) if not world.given.schedules else Unchecked(self)
         self._world = world
         self._rng = random.Random(f"scheduled {world.case.seed}")
         self._open: list[str] = []
@@ -94,25 +109,21 @@ class Scheduling:
     def sent(self, process: SimProcess, message: TaskMessage) -> None:
         """A scheduler sends a task, which is a task of the run from now on."""
         self.checker.sent(message, self.now_of(process))
-        specs, scene = self._world.checker.specs, self._world.scene
-        if message.id in specs:
+        world = self._world
+        if message.id in world.checker.specs:
             return
         self._open.append(message.id)
-        specs[message.id] = TaskSpec(
-            id=message.id,
-            number=NUMBERS_FROM + len(specs),
+        spec = given_task(
+            message,
+            number=SCHEDULED_FROM + len(world.checker.specs),
             label=f"a task of schedule {message.schedule}",
-            behaviour=Behaviour.SCHEDULED,
-            seconds=0.001 * 500 ** self._rng.random(),
-            kills=0,
-            errors=0,
-            limit=scene.timeout,
-            timeout=None,
-            attempts=scene.max_attempts,
-            own_attempts=False,
-            hook=False,
+            seconds=world.given.seconds_of(message.func, self._rng),
+            scene=world.scene,
             at=self.timeline.now,
         )
+        if not world.given.schedules:
+            spec = attrs.evolve(spec, behaviour=Behaviour.SCHEDULED, given=None)
+        world.checker.expect(spec)
 
     @contextmanager
     def unit(self) -> Iterator[None]:
@@ -126,9 +137,18 @@ class Scheduling:
             if self.scene.shared:
                 self.checker.forget(sent)
                 for id in self._open:
-                    del self._world.checker.specs[id]
+                    self._world.checker.forget(id)
             raise
         self.checker.committed()
+
+    def finish(self) -> None:
+        """All has healed."""
+        self.checker.finish()
+        if not self._world.scene.receipts:
+            return
+        for id, kept in self.store.rows.items():
+            if self._world.store.find(kept.row.unfinished or "none") is not None:
+                raise Violation(f"S6: schedule {id} waits for a task that has ended")
 
     def due(self) -> Iterator[str]:
         """What has not been sent, and should have been."""

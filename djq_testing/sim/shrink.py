@@ -9,13 +9,14 @@ faults, in halves first and then one by one (the delta debugging of Zeller and H
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import attrs
 
 from djq_testing.sim.case import Case, Strike
 from djq_testing.sim.parts import Parts
+from djq_testing.sim.project import Given
 from djq_testing.sim.scene import PLAINEST
 from djq_testing.sim.simulator import Run, simulate
 
@@ -25,6 +26,8 @@ Play = Callable[[Case], Run]
 PLAYS_MAX = 1_500
 SMALL_PLAYS_MAX = 600
 ROUNDS_MAX = 3
+OWN = "U1"
+"""The invariant of a project's own check. It knows which tasks there are, so none is left out for it."""
 SMALL: dict[str, Any] = {name: PLAINEST[name] for name in ("clusters", "workers", "stop_signals")}
 
 
@@ -44,7 +47,7 @@ class Shrunken:
         return "\n".join([title, *self.run.story, replay])
 
 
-def shrink(run: Run, parts: Parts | None = None) -> Shrunken:
+def shrink(run: Run, parts: Parts | None = None, given: Given | None = None) -> Shrunken:
     """Find a short run that fails as this one did; the run itself if there is none.
 
     Raises:
@@ -52,7 +55,8 @@ def shrink(run: Run, parts: Parts | None = None) -> Shrunken:
     """
     if run.failure is None:
         raise ValueError(f"seed {run.seed} has not failed; there is nothing to shrink")
-    shrinker = Shrinker(run, lambda case: simulate(case, parts, traced=False))
+    fixed = run.case.changes if given is not None else {}
+    shrinker = Shrinker(run, lambda case: simulate(case, parts, traced=False, given=given), fixed)
     shrinker.shrink()
     return Shrunken(shrinker.best, shrinker.plays)
 
@@ -68,10 +72,13 @@ def invariant_of(failure: str | None) -> str | None:
 class Shrinker:
     """Holds the best run so far, and tries smaller ones."""
 
-    def __init__(self, run: Run, play: Play) -> None:
+    def __init__(self, run: Run, play: Play, fixed: Mapping[str, Any]) -> None:
+        """`fixed` are changes that a project has asked for: they stay as they are."""
         self.best = run
         self.plays = 0
         self._play = play
+        self._plainest = {**PLAINEST, **fixed}
+        self._small = {**SMALL, **fixed}
         self._invariant = invariant_of(run.failure)
 
     def shrink(self) -> None:
@@ -103,22 +110,15 @@ class Shrinker:
         return True
 
     def _finds_in_the_small(self) -> bool:
-        first, kinds = self.best, sorted({kind for kind, _ in self.best.struck})
-        plainest = {**first.case.changes, **PLAINEST}
-        as_set = {**first.case.changes, **SMALL}
-        for changes in (plainest, as_set):
-            for number in self._suspects():
-                only = frozenset((number,))
-                case = attrs.evolve(
-                    first.case,
-                    changes=changes,
-                    keep=only,
-                    tame=only,
-                    plain=True,
-                    strikes=frozenset(),
-                )
+        case, kinds = self.best.case, sorted({kind for kind, _ in self.best.struck})
+        calm = attrs.evolve(case, plain=True, strikes=frozenset())
+        for changes in (self._plainest, self._small):
+            for only in self._suspects():
+                small = attrs.evolve(calm, changes={**case.changes, **changes})
+                if self._invariant != OWN:
+                    small = attrs.evolve(small, keep=only)
                 for tame in (only, frozenset[int]()):
-                    if self._finds_one_strike(attrs.evolve(case, tame=tame), kinds):
+                    if self._finds_one_strike(attrs.evolve(small, tame=tame), kinds):
                         return True
         return False
 
@@ -134,16 +134,19 @@ class Shrinker:
                     return True
         return False
 
-    def _suspects(self) -> list[int]:
-        """The numbers of two tasks: the one that the failure names, and any."""
+    def _suspects(self) -> list[frozenset[int]]:
+        """The numbers of two tasks, each alone: the one that the failure names, and any."""
         numbers = self.best.numbers
+        if self._invariant == OWN:
+            return [frozenset(numbers)]
         named = re.search(r"task (\d+)", self.best.failure or "")
         first = [int(named[1])] if named and int(named[1]) in numbers else []
-        return [*first, *(number for number in numbers if number not in first)][:2]
+        suspects = [*first, *(number for number in numbers if number not in first)]
+        return [frozenset((number,)) for number in suspects[:2]]
 
     def _plainer_scene(self) -> None:
-        for name, value in PLAINEST.items():
-            if getattr(self.best.scene, name) != value:
+        for name, value in self._plainest.items():
+            if name in PLAINEST and getattr(self.best.scene, name) != value:
                 self._try_with(name, value)
         for fewer in range(1, self.best.scene.schedules):
             if self._try_with("schedules", fewer):
@@ -154,6 +157,9 @@ class Shrinker:
         return self._try(attrs.evolve(case, changes={**case.changes, name: value}))
 
     def _fewer_tasks(self) -> None:
+        if self._invariant == OWN:
+            return
+
         def fails(numbers: Sequence[int]) -> bool:
             return self._try(attrs.evolve(self.best.case, keep=frozenset(numbers)))
 

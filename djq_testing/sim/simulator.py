@@ -17,6 +17,7 @@ from djq_testing.sim.faults import FaultPlan, Violation
 from djq_testing.sim.healing import is_healed, pending
 from djq_testing.sim.nemesis import Nemesis
 from djq_testing.sim.parts import Parts
+from djq_testing.sim.project import Given
 from djq_testing.sim.scene import Scene
 from djq_testing.sim.story import tell
 from djq_testing.sim.workload import STAGE
@@ -89,10 +90,18 @@ class Run:
         )
 
 
-def simulate(what: Case | int, parts: Parts | None = None, *, traced: bool = True) -> Run:
+def simulate(
+    what: Case | int,
+    parts: Parts | None = None,
+    *,
+    traced: bool = True,
+    given: Given | None = None,
+) -> Run:
     """Run one seed, or a case, to its end; never raises for a broken invariant, the run tells."""
     case = Case.of(what)
-    world = World(case, parts or Parts())
+    if given is not None and given.setup is not None:
+        given.setup()
+    world = World(case, parts or Parts(), given)
     token = STAGE.set(world)
     failure = None
     try:
@@ -133,7 +142,7 @@ def _play(world: World) -> None:
     if not world.timeline.run(world.timeline.now + bound, lambda: is_healed(world)):
         raise Violation(f"I9: still not healed after {bound:.0f} s: {pending(world)}")
 
-    world.scheduling.checker.finish()
+    world.scheduling.finish()
 
     world.restarts = False
     for command in world.living(None):
@@ -144,3 +153,5 @@ def _play(world: World) -> None:
         left = ", ".join(process.name for process in world.processes.values())
         raise Violation(f"I11: not gone {STOP_SECONDS:.0f} s after the stop: {left}")
     world.checker.finish()
+    if world.given.check is not None:
+        world.given.check(world)

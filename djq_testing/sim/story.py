@@ -21,6 +21,7 @@ STRIKES = {
     "broker_error_before": "gets no answer from the broker, which has done nothing",
     "clock_jump": "the clocks of some are set",
     "clock_skew": "the clock of its host is wrong",
+    "crash_inside": "is cut off in the middle of its function",
     "death_at_start": "its new child will die before it is ready",
     "duplicate": "the broker will give it once more",
     "enqueue_unknown": "learns nothing of the enqueue, and will repeat it",

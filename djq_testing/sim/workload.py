@@ -30,6 +30,8 @@ from djq_testing.sim.scene import Scene
 WORK = "djq_testing.sim.workload.work"
 FOLLOW = "djq_testing.sim.workload.follow"
 TAME_SECONDS = 1.0
+SCHEDULED_FROM = 100_000
+"""The numbers of tasks that schedules make begin here."""
 ALWAYS = 1_000
 """More runs than any task has."""
 
@@ -82,6 +84,7 @@ class Behaviour(enum.Enum):
     KILLS = "ends its own worker"
     UNKEEPABLE = "has a group that no store can keep"
     SCHEDULED = "was made by a schedule"
+    GIVEN = "does what the project says"
 
 
 ERRORS = {
@@ -132,6 +135,8 @@ class TaskSpec:
     """When it is enqueued."""
     label: str = ""
     """What it is called in words. Empty: by its number."""
+    given: TaskMessage | None = None
+    """A project's own task. None: it is one of ours."""
 
     @property
     def title(self) -> str:
@@ -144,6 +149,8 @@ class TaskSpec:
 
     def message(self, now: datetime) -> TaskMessage:
         """Write it down."""
+        if self.given is not None:
+            return attrs.evolve(self.given, enqueued_at=now)
         garbled = self.behaviour is Behaviour.GARBLED
         return TaskMessage(
             id=self.id,
@@ -160,6 +167,8 @@ class TaskSpec:
 
 def tamed(spec: TaskSpec) -> TaskSpec:
     """The task without anything special about it."""
+    if spec.given is not None:
+        return attrs.evolve(spec, at=TAME_SECONDS)
     return attrs.evolve(
         spec,
         behaviour=Behaviour.RETURNS,

@@ -7,8 +7,8 @@ The components are the real ones.
 from __future__ import annotations
 
 import random
-from contextlib import nullcontext
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import attrs
@@ -26,10 +26,12 @@ from djq_testing.sim.case import Case
 from djq_testing.sim.chaos import Chaos
 from djq_testing.sim.checker import Checker
 from djq_testing.sim.compositions import draw_compositions, kept_of
-from djq_testing.sim.faults import Violation, draw_faults
+from djq_testing.sim.faults import KilledError, Violation, draw_faults
+from djq_testing.sim.inside import inside
 from djq_testing.sim.parts import Parts
+from djq_testing.sim.project import Given
 from djq_testing.sim.scene import Scene, draw_scene
-from djq_testing.sim.scheduling import Scheduling, SimScheduleStore, draw_schedules
+from djq_testing.sim.scheduling import Scheduling, SimScheduleStore, set_schedules
 from djq_testing.sim.servers import QueueServer, SimBroker, SimStore
 from djq_testing.sim.spawn import SimOrphans, SimProcess, SimSpawner, TaskRun
 from djq_testing.sim.stage import Stage
@@ -81,15 +83,20 @@ class SimObserver:
 class World(Stage):
     """Everything there is in one run."""
 
-    def __init__(self, case: Case, parts: Parts) -> None:
+    def __init__(self, case: Case, parts: Parts, given: Given | None = None) -> None:
         self.case = case
         self.parts = parts
+        self.given = given or Given()
         self.rng = random.Random(case.seed)
         self.scene = set_scene(self.rng, case)
         plan = attrs.evolve(draw_faults(self.rng, case.seed), **case.of_faults())
         self.ids = SeededIds(case.seed)
-        drawn = workload.draw_tasks(self.rng, self.ids, self.scene, plan)
-        together = draw_compositions(random.Random(f"compositions {case.seed}"), drawn)
+        if given is None:
+            plan = attrs.evolve(plan, crash_inside=0.0)
+            drawn = workload.draw_tasks(self.rng, self.ids, self.scene, plan)
+            together = draw_compositions(random.Random(f"compositions {case.seed}"), drawn)
+        else:
+            together = given.compositions(case.seed, self.scene)
         self.compositions = kept_of(together, case)
         self.tasks = [spec for one in self.compositions for spec in one.tasks]
         self.chaos = Chaos(self.rng, plan, case)
@@ -101,13 +108,12 @@ class World(Stage):
         self.queue = QueueServer(self)
         self.store: MemoryStore = parts.store(save_limit=0)
         self.checker = Checker(self)
-        schedules = draw_schedules(
-            case.seed, self.scene.schedules, self.scene.seconds, shared=self.scene.one_unit
-        )
-        self.scheduling = Scheduling(self, schedules)
+        self.scheduling = Scheduling(self, set_schedules(case.seed, self.scene, self.given))
         self.outages: list[Outage] = []
         self.unsure = 0
         """Callers that do not know whether their task was enqueued, and are to send it again."""
+        self.dead_inside: SimProcess | None = None
+        """Whose function was just cut off: it gets no further than to its next call of a port."""
         self.restarts = True
         """A cluster that has ended is started anew."""
         self._unattended: dict[int, float] = {}
@@ -157,7 +163,7 @@ class World(Stage):
     def set_clocks_right(self) -> None:
         """Let everybody's clock show the time: schedules may go by it."""
         self._skews.clear()
-        if self.scene.schedules:
+        if self.scheduling.scene.rows:
             for process in self.processes.values():
                 process.clock.shift = timedelta()
 
@@ -170,6 +176,11 @@ class World(Stage):
         )
 
     # What happens on the stage.
+
+    def aside(self) -> None:
+        if self.stepping is not None and self.stepping is self.dead_inside:
+            raise KilledError
+        super().aside()
 
     def make(self, process: SimProcess) -> Component:
         around = Surroundings(process.clock, self.ids, SimObserver(self, process))
@@ -206,10 +217,12 @@ class World(Stage):
             self.timeline.after(seconds, self._kill_own, process, run)
 
     def ends(self, process: SimProcess, run: TaskRun) -> None:
-        self.note(process, "has run", run.delivery.task_id)
+        if self.dead_inside is not process:
+            self.note(process, "has run", run.delivery.task_id)
         self.checker.run_ended(process, died=False)
 
     def crashes(self, process: SimProcess, finishing: TaskRun | None) -> None:
+        self.dead_inside = None
         # The sentinel may know of these that they began, and will not hear of their end.
         current: tuple[int, Delivery] | None = getattr(process.component, "current", None)
         if finishing is not None:
@@ -310,7 +323,7 @@ class World(Stage):
             case Role.WORKER:
                 return self.parts.worker(
                     link=link,
-                    scope=nullcontext,
+                    scope=partial(inside, self),
                     present=store.present,
                     max_payload=1_000_000,
                     **ports,
@@ -349,7 +362,7 @@ class World(Stage):
                 Role.WORKER: scene.workers,
                 Role.MONITOR: 1,
                 Role.PUSHER: 1,
-                **({Role.SCHEDULER: 1} if scene.schedules else {}),
+                **({Role.SCHEDULER: 1} if self.scheduling.scene.rows else {}),
             },
             queue_limit=scene.queue_limit,
             recycle=scene.recycle,

@@ -20,6 +20,7 @@ from djq.core.supervision import Child, Supervision
 from djq.exceptions import BadPackage, StoreUnavailable
 from djq.ports import Wait
 from djq_testing.sim import Parts
+from tests.sim.cluster_mutants import CLUSTER_MUTANTS
 from tests.sim.composition_mutants import COMPOSITION_MUTANTS
 from tests.sim.server_mutants import (
     CountsWhatWasNotBegun,
@@ -384,4 +385,5 @@ MUTANTS: dict[str, Parts] = {
     **_parts("broker", CountsWhatWasNotBegun, ForgetsTheCount, LosesWhatIsTaken),
     **_parts("store", KeepsTheLatest, LosesFailures),
     **COMPOSITION_MUTANTS,
+    **CLUSTER_MUTANTS,
 }
