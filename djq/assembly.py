@@ -185,15 +185,16 @@ def refuse_unshared_cache(config: Config, *, sync: bool = False) -> None:
 
 def unshared_cache(alias: str, *, sync: bool = False) -> str | None:
     """Why results in this cache would not be found; by this process, with `sync`. None: they are."""
-    if wiring().cache is not None or wiring().store is not None:
+    if wiring().store is not None:
         return None
-    cache = caches[alias]
+    cache = wiring().cache or caches[alias]
     if keeps_nothing(cache):
         return (
             f"CACHES[{alias!r}] is {type(cache).__name__}, which keeps nothing. Choose a cache on a "
             "server, in the database or in files, or leave `cached` out"
         )
-    if sync:
+    if sync or wiring().broker is not None:
+        # Where a broker stands in for the settings' own, this process is the only one.
         return None
     servers = getattr(cache, "_servers", ())
     if isinstance(cache, RedisCache) and len(servers) > 1:

@@ -14,7 +14,7 @@ refuses to go on.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -51,7 +51,12 @@ NO_PROCESS = 0
 """Worker and monitor tell their pid to the sentinel, and there is none."""
 
 
-def run(frames: Iterable[bytes], scope: TaskScope | None = None) -> None:
+def run(
+    frames: Iterable[bytes],
+    *,
+    scope: TaskScope | None = None,
+    after: Callable[[], None] | None = None,
+) -> None:
     """Run tasks, one after the other, each with what follows from it to their stored outcomes.
 
     All of them have one store: it remembers how far the elements of an iter have been read.
@@ -59,6 +64,7 @@ def run(frames: Iterable[bytes], scope: TaskScope | None = None) -> None:
     Args:
         frames: The tasks.
         scope: What surrounds each task; `savepoints` when None.
+        after: Called when a task has run, with all that follows from it. None: nothing is.
 
     Raises:
         StoreUnavailable: An outcome could not be saved; the tasks after that one are not run.
@@ -70,6 +76,8 @@ def run(frames: Iterable[bytes], scope: TaskScope | None = None) -> None:
         runner.run(delivery_of(frame, None, FIRST_ATTEMPT))
         for delivery in following.deliveries():
             runner.run(delivery)
+        if after is not None:
+            after()
 
 
 def make_runner(*, codec: Codec, broker: Broker, scope: TaskScope | None = None) -> InlineRunner:

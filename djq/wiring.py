@@ -42,6 +42,8 @@ class Wiring:
     """Runs tasks here and now, by their frames."""
     store: Any | None = None
     """Keeps results, cached ones too, and is read in the place of the database: a `MemoryStore`."""
+    endless: Callable[[], object] | None = None
+    """Asked before a wait without an end goes on; it raises where nobody would ever end it."""
     cache: BaseCache | None = None
     """Where cached results go."""
     keep_schedule: Callable[[Schedule], None] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -113,6 +114,22 @@ class ManualClock:
             self._elapsed += max(moment - self._moment, timedelta())
         # Otherwise the freeze is new, and the time was set: none has passed.
         self._moment = moment
+
+
+def clock_at(start: datetime | str | None) -> ManualClock:
+    """Make a clock that starts at a moment, an aware datetime or ISO text. None: at the present one.
+
+    Raises:
+        ValueError: It has no time zone, or is no moment at all.
+    """
+    if isinstance(start, str):
+        with suppress(ValueError):
+            start = datetime.fromisoformat(start)
+    if start is not None and not isinstance(start, datetime):
+        raise ValueError(
+            f"{start!r} is no moment; give an aware datetime, or text such as '2026-03-29T01:59+01:00'"
+        )
+    return ManualClock(SystemClock().now() if start is None else start)
 
 
 class Frozen(Protocol):

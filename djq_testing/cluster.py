@@ -41,6 +41,7 @@ from djq.signals import LoggingObserver, line_of
 from djq.tasks.scheduling import schedule
 from djq.wiring import wired, wiring
 from djq_testing.clock import ManualClock, SeededIds
+from djq_testing.commits import run_commits
 from djq_testing.local.cache import ClockedCache
 from djq_testing.local.faults import Faults
 from djq_testing.local.ports import ForgetfulStore, LocalBroker
@@ -69,7 +70,8 @@ class LocalCluster(Faults):
     """One or more clusters in this thread, while it is open: it is a context manager.
 
     Meanwhile `async_task`, `async_iter`, chains, `schedule`, `result`, `get_broker` and the like, of
-    the test and of its tasks, work with its broker, its clock, its ids and its stores.
+    the test and of its tasks, work with its broker, its clock, its ids and its stores. What waits for
+    a commit of the test's own transaction is done whenever it begins to play.
     """
 
     def __init__(
@@ -236,6 +238,7 @@ class LocalCluster(Faults):
         """Let everything happen up to a moment: for the clock, which calls it when it is moved."""
         if not self._is_playing:
             timeline = self._stage.timeline
+            timeline.follow()
             self._play(timeline.now + timeline.seconds_to(moment))
 
     # What there is to look at.
@@ -310,6 +313,7 @@ class LocalCluster(Faults):
             )
         self._is_playing = True
         try:
+            run_commits()
             return self._stage.play(until, done)
         except Violation as error:
             raise self._error(str(error), ()) from error

@@ -110,11 +110,13 @@ class DatabaseStore:
 
     def _save_whole(self, batch: Sequence[Finished]) -> None:
         # In the order of ids: monitors that write the same tasks never wait for one another in a ring.
-        kept = winners(finished for finished in batch if self._is_kept(finished))
+        wanted = [finished for finished in batch if self._is_kept(finished)]
+        kept = winners(wanted)
         if not kept:
             return
         with self._guard():
-            for finished in kept:
+            # One that another of this batch stands for is refused as it would be by itself.
+            for finished in wanted:
                 refuse_unfit(finished.message)
             rows = [self._row(finished) for finished in kept]
             with transaction.atomic(using=self._alias):

@@ -33,6 +33,7 @@ from djq.core.settlement import time_allowed, timeout_line
 from djq.inline import savepoints
 from djq.ports import Component, Ids, Observer, ResultStore, ScheduleStore, Surroundings, Wait
 from djq_testing.clock import ManualClock
+from djq_testing.commits import commits_at_its_end
 from djq_testing.local.ports import LocalBroker, LocalSchedules, LocalStore
 from djq_testing.local.runs import LocalWorker, Run
 from djq_testing.local.timeline import ClockTimeline, LocalClock, Story
@@ -312,7 +313,7 @@ class LocalStage(Stage):
         """What surrounds a task: its time has passed when its function is called."""
         process.clock.behind = 0.0
         try:
-            with savepoints(), ExitStack() as stack:
+            with commits_at_its_end(), savepoints(), ExitStack() as stack:
                 for connection in connections.all(initialized_only=True):
                     stack.enter_context(connection.execute_wrapper(self._watch))
                 yield

@@ -21,7 +21,7 @@ from djq.core.gathering import Gathered
 from djq.core.lifecycle import Role
 from djq.core.message import Finished, Kind, Outcome, TaskMessage
 from djq_testing.memory import MemoryTask
-from djq_testing.sim.composition_checker import CompositionChecker, Kept
+from djq_testing.sim.composition_checker import STORE_AWAY, CompositionChecker, Kept
 from djq_testing.sim.faults import Violation
 from djq_testing.sim.workload import ERROR_LINES, Behaviour, TaskSpec
 
@@ -30,11 +30,13 @@ if TYPE_CHECKING:
     from djq_testing.sim.spawn import SimProcess, TaskRun
     from djq_testing.sim.world import World
 
-HARMLESS = {"clock_jump", "spawn_failure", "death_at_start", "store_error_before"}
+HARMLESS = STORE_AWAY | {
+    *("clock_jump", "clock_skew", "spawn_failure", "death_at_start", "slow_start"),
+}
 """What may strike and still every task runs exactly once."""
 STOP_HITS = {"cut_short", "ended", "ended_task"}
 """What a stop itself does when it is asked for often enough."""
-DELAYS = {"slow_message", "pause_process"}
+DELAYS = {"slow_message", "pause_process", "pause_cluster"}
 LIMIT_SLACK_SECONDS = 0.1
 
 
@@ -56,6 +58,7 @@ class Checker:
     def __init__(self, world: World) -> None:
         self._world = world
         self.specs: dict[str, TaskSpec] = {spec.id: spec for spec in world.tasks}
+        self.numbered = {spec.number: spec for spec in world.tasks}
         self.hooks: dict[str, TaskSpec] = {
             derived_id(spec.id, f"hook:{step}"): spec
             for spec in world.tasks
@@ -219,7 +222,9 @@ class Checker:
                 continue
             record = self._world.store.find(spec.id)
             if record is None:
-                if not may_be_lost:
+                # A slot may have come when the stop had begun.
+                late = spec.behaviour is Behaviour.SCHEDULED and self._world.queue.has(spec.id)
+                if not may_be_lost and not late:
                     raise Violation(f"I1: {self._say(spec.id)} has no outcome")
                 continue
             if not self.is_disturbed:
@@ -281,6 +286,9 @@ class Checker:
         runs, (expected, _) = len(self.runs[spec.id]), self.expected(spec)
         if not self.composed.is_reached(spec):
             expected = 0
+        if spec.behaviour is Behaviour.SCHEDULED and self._world.chaos.hits:
+            # What a scheduler tries again it may send again, if it had to wait for long.
+            return
         if spec.behaviour is not Behaviour.GRAZES and runs != expected:
             raise Violation(f"I3: {self._say(spec.id)} ran {runs} times, not {expected}")
 
@@ -297,7 +305,7 @@ class Checker:
         excused = self._world.queue.attempts[id] >= scene.max_attempts and self._world.chaos.hits
         if not runs and not excused:
             raise Violation(f"I8: the hook of {self._say(spec.id)} was never called")
-        if self.is_disturbed or "store_error_before" in self._world.chaos.hits:
+        if self.is_disturbed or STORE_AWAY & self._world.chaos.hits.keys():
             return
         if not runs == self.saves[spec.id, record.success] == self.followed[id]:
             raise Violation(f"I8: the hook of {self._say(spec.id)} was called {runs} times")
@@ -310,9 +318,16 @@ class Checker:
         spec = self.specs.get(task_id)
         return self._world.scene.max_attempts if spec is None else spec.attempts
 
+    def name(self, task_id: str) -> str:
+        """A few words for a task."""
+        spec = self.specs.get(task_id) or self.hooks.get(task_id)
+        if spec is None:
+            return f"task {task_id[:8]}"
+        return spec.title if task_id in self.specs else f"the hook of {spec.title}"
+
     def _say(self, task_id: str) -> str:
         spec = self.specs.get(task_id)
         if spec is None:
             spec = self.hooks[task_id]
-            return f"hook {task_id[:8]} of task {spec.number}"
-        return f"task {spec.number} (it {spec.behaviour.value})"
+            return f"hook {task_id[:8]} of {spec.title}"
+        return f"{spec.title} (it {spec.behaviour.value})"

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from djq_testing.sim.spawn import SimProcess
     from djq_testing.sim.world import World
 
-SECOND_TRIES = {"store_error_before", "store_error_after"}
+STORE_AWAY = {"store_error_before", "store_outage"}
+"""With these an outcome is saved at a later try."""
+SECOND_TRIES = STORE_AWAY | {"store_error_after"}
 """With these a monitor saves what it had looked at some time before."""
 
 
@@ -43,7 +45,7 @@ class Kept:
     @classmethod
     def by(cls, store: MemoryStore) -> Kept:
         """Look at what a store holds now."""
-        return cls({task.id: task for task in store.tasks}, dict(vars(store)["_elements"]))
+        return cls(dict(vars(store)["_tasks"]), dict(vars(store)["_elements"]))
 
 
 @attrs.frozen
@@ -258,7 +260,7 @@ class CompositionChecker:
             raise Violation(f"I5: links of {chain.group} do not say that it stopped")
         if self._checker.is_disturbed:
             return
-        if "store_error_before" in self._world.chaos.hits or not self._world.scene.receipts:
+        if STORE_AWAY & self._world.chaos.hits.keys() or not self._world.scene.receipts:
             # Without receipts a stop hands a link back by sending it.
             return
         for spec in links[1:]:

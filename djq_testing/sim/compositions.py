@@ -16,7 +16,8 @@ from djq.core.composition import derived_id
 from djq.core.frame import pack
 from djq.core.message import TaskMessage
 from djq.core.names import name_of
-from djq_testing.sim.workload import Behaviour, TaskSpec
+from djq_testing.sim.case import Case
+from djq_testing.sim.workload import Behaviour, TaskSpec, tamed
 
 WITHOUT_ANY = 0.25
 """How many runs have neither."""
@@ -36,6 +37,11 @@ class Chain:
     """After a failed link too."""
     hands_on: bool
     """Each link gets the result of the one before as its first argument."""
+
+    @property
+    def tasks(self) -> tuple[TaskSpec, ...]:
+        """What it is made of."""
+        return self.links
 
     @property
     def at(self) -> float:
@@ -82,6 +88,11 @@ class Iter:
     """In the order of their results."""
 
     @property
+    def tasks(self) -> tuple[TaskSpec, ...]:
+        """What it is made of."""
+        return self.elements
+
+    @property
     def at(self) -> float:
         """When all of it is enqueued."""
         return self.elements[0].at
@@ -123,6 +134,11 @@ class Single:
     task: TaskSpec
 
     @property
+    def tasks(self) -> tuple[TaskSpec, ...]:
+        """What it is made of."""
+        return (self.task,)
+
+    @property
     def at(self) -> float:
         """When it is enqueued."""
         return self.task.at
@@ -132,11 +148,14 @@ class Single:
         return [self.task.message(now)]
 
 
-def draw_compositions(rng: random.Random, tasks: Sequence[TaskSpec]) -> list[Chain | Iter | Single]:
+Composition = Chain | Iter | Single
+
+
+def draw_compositions(rng: random.Random, tasks: Sequence[TaskSpec]) -> list[Composition]:
     """Draw which of the tasks belong together: always some that follow one another."""
     has_some = rng.random() >= WITHOUT_ANY
     chains, iters = rng.uniform(0.0, 0.4), rng.uniform(0.0, 0.3)
-    drawn: list[Chain | Iter | Single] = []
+    drawn: list[Composition] = []
     place = 0
     while place < len(tasks):
         kind = rng.random() if has_some else 1.0
@@ -158,6 +177,27 @@ def draw_compositions(rng: random.Random, tasks: Sequence[TaskSpec]) -> list[Cha
             drawn.append(Single(task=members[0]))
         place += len(members)
     return drawn
+
+
+def kept_of(drawn: Sequence[Composition], case: Case) -> list[Composition]:
+    """What a case leaves of what was drawn; of a chain with one link the task alone."""
+    kept: list[Composition] = []
+    for one in drawn:
+        tasks = tuple(
+            tamed(spec) if spec.number in case.tame else spec
+            for spec in one.tasks
+            if case.keeps(spec.number)
+        )
+        if not tasks:
+            continue
+        match one:
+            case Chain() if len(tasks) > 1:
+                kept.append(attrs.evolve(one, links=tasks))
+            case Iter():
+                kept.append(attrs.evolve(one, elements=tasks))
+            case _:
+                kept.append(Single(task=tasks[0]))
+    return kept
 
 
 def _span(tasks: Sequence[TaskSpec]) -> str:

@@ -1,4 +1,4 @@
-"""What may go wrong in a run, how often, and the hand that lets it happen.
+"""What may go wrong in a run, and how often.
 
 A seed draws its own mixture (swarm testing): each kind of fault is off in about half of the runs,
 since faults that are always on hide one another. One run in four has no faults at all: what must
@@ -8,15 +8,8 @@ hold exactly is held against those.
 from __future__ import annotations
 
 import random
-from collections import Counter
 
 import attrs
-
-from djq.exceptions import BrokerUnavailable, StoreUnavailable
-
-COPY_SECONDS_MAX = 4.0
-OFTEN_FULL = 0.2
-"""How often there is not room for all that a worker is offered."""
 
 
 class KilledError(BaseException):
@@ -25,48 +18,6 @@ class KilledError(BaseException):
 
 class Violation(Exception):
     """An invariant does not hold."""
-
-
-@attrs.frozen(kw_only=True)
-class Scene:
-    """What kind of cluster the seed puts on the stage."""
-
-    clusters: int
-    """Clusters that start at the beginning, on one queue."""
-    workers: int
-    """Workers of each."""
-    tasks: int
-    """Tasks that are enqueued in the safety phase."""
-    seconds: float
-    """Length of the safety phase."""
-    receipts: bool
-    """The broker keeps a package until it is acknowledged."""
-    new_receipts: bool
-    """The broker gives a new receipt whenever a lease is extended."""
-    one_unit: bool
-    """Store and broker share a database: saving and acknowledging are one transaction."""
-    ack_failures: bool
-    """A failed task counts as delivered."""
-    max_attempts: int
-    """Deliveries of one task without an outcome before it is a failure."""
-    timeout: float | None
-    """Seconds for a task that says nothing itself. None: no limit."""
-    lease_seconds: float
-    """The broker's `retry`."""
-    recycle: int | None
-    """Tasks that a worker runs before it is replaced. None: any number."""
-    queue_limit: int | None
-    """Most tasks in memory. None: as the pace says."""
-    bulk: int | None
-    """Most packages in one fetch. None: as the credit allows."""
-    stop_timeout: float | None
-    """Seconds that a stop may take. None: as long as the tasks do."""
-    run_once: bool
-    """Clusters stop by themselves when the queue is empty."""
-    stop_signals: int
-    """Stop signals that the clusters get at random moments of the safety phase."""
-    quick: bool
-    """All tasks take less than a few milliseconds, so that workers are given some ahead."""
 
 
 @attrs.frozen(kw_only=True)
@@ -115,6 +66,20 @@ class FaultPlan:
     """Tasks that the store can never keep as they are, a task."""
     poison: float = 0.0
     """Packages that cannot be opened, a task."""
+    broker_outage: float = 0.0
+    """The broker is away for seconds, for one cluster or for everybody, a second."""
+    store_outage: float = 0.0
+    """The store is away for seconds, for one cluster or for everybody, a second."""
+    pause_cluster: float = 0.0
+    """Whole clusters that stand still for up to three leases, a second."""
+    clock_skew: float = 0.0
+    """Hosts whose clock has always been minutes wrong, a cluster."""
+    slow_start: float = 0.0
+    """Children that take seconds to start, or longer than they may, a spawn."""
+    crash_aside: float = 0.0
+    """Deaths at the calls of a port that change nothing outside the caller, before or after, a call."""
+    enqueue_unknown: float = 0.0
+    """Callers that do not learn whether the broker took a task, and send it again, an enqueue."""
 
 
 CALM = FaultPlan()
@@ -143,9 +108,19 @@ _RANGES: dict[str, tuple[float, float]] = {
     "poison": (0.05, 0.4),
 }
 TASK_FAULTS = ("task_raises", "task_overruns", "task_kills", "task_unkeepable", "poison")
+LATER: dict[str, tuple[float, float]] = {
+    "broker_outage": (0.02, 0.25),
+    "store_outage": (0.02, 0.25),
+    "pause_cluster": (0.02, 0.2),
+    "clock_skew": (0.3, 1.0),
+    "slow_start": (0.05, 0.4),
+    "crash_aside": (0.0005, 0.008),
+    "enqueue_unknown": (0.05, 0.4),
+}
+"""Ranges of those that are drawn by numbers of their own: another one changes no story without it."""
 
 
-def draw_faults(rng: random.Random) -> FaultPlan:
+def draw_faults(rng: random.Random, seed: int) -> FaultPlan:
     """Draw which kinds of fault are on, and their rates."""
     world_is_calm = rng.random() < 0.25
     rates = {}
@@ -153,99 +128,8 @@ def draw_faults(rng: random.Random) -> FaultPlan:
         on, rate = rng.random() < 0.4, rng.uniform(low, high)
         if on and (name in TASK_FAULTS or not world_is_calm):
             rates[name] = round(rate, 4)
+    for name, (low, high) in LATER.items():
+        own = random.Random(f"{name} {seed}")
+        if own.random() < 0.25 and not world_is_calm:
+            rates[name] = round(own.uniform(low, high), 4)
     return FaultPlan(**rates)
-
-
-def draw_scene(rng: random.Random) -> Scene:
-    """Draw the cluster and its settings."""
-    receipts = rng.random() < 0.75
-    return Scene(
-        clusters=rng.choice((1, 1, 1, 2)),
-        workers=rng.randint(1, 4),
-        tasks=rng.randint(5, 25),
-        seconds=round(rng.uniform(2.0, 12.0), 2),
-        receipts=receipts,
-        new_receipts=receipts and rng.random() < 0.3,
-        one_unit=receipts and rng.random() < 0.2,
-        ack_failures=rng.random() < 0.7,
-        max_attempts=rng.choice((1, 2, 3, 3)),
-        timeout=rng.choice((None, 4.0, 6.0)),
-        lease_seconds=rng.choice((3.0, 6.0, 12.0)),
-        recycle=rng.choice((None, None, 1, 2, 3)),
-        queue_limit=rng.choice((None, None, 1, 3, 8)),
-        bulk=rng.choice((None, None, 1, 2)),
-        stop_timeout=rng.choice((None, None, 1.0, 4.0)),
-        run_once=rng.random() < 0.1,
-        stop_signals=rng.choice((0, 0, 1, 1, 2, 2, 3, 5)),
-        quick=rng.random() < 0.3,
-    )
-
-
-class Chaos:
-    """Draws what strikes, while it is on, and counts what struck."""
-
-    def __init__(self, rng: random.Random, plan: FaultPlan) -> None:
-        self.rng = rng
-        self.plan = plan
-        self.is_on = True
-        self.hits: Counter[str] = Counter()
-        """What struck, by its name. Empty: the world did nothing wrong."""
-
-    def strikes(self, name: str) -> bool:
-        """Whether a fault of this kind strikes now; it is counted when it does."""
-        rate: float = getattr(self.plan, name)
-        if not self.is_on or rate == 0.0 or self.rng.random() >= rate:
-            return False
-        self.hits[name] += 1
-        return True
-
-    def crash(self) -> None:
-        """A point at which the process may die."""
-        if self.strikes("crash_point"):
-            raise KilledError
-
-    def broker(self, when: str) -> None:
-        """Before or after a verb of the broker."""
-        self.crash()
-        if self.strikes(f"broker_error_{when}"):
-            raise BrokerUnavailable(f"simulated, {when} the effect")
-
-    def store(self, when: str) -> None:
-        """Before or after a save."""
-        self.crash()
-        if self.strikes(f"store_error_{when}"):
-            raise StoreUnavailable(f"simulated, {when} the effect")
-
-    def sent(self, count: int) -> int | None:
-        """How many of these messages leave before the sender dies. None: it lives."""
-        return self.rng.randint(0, count) if self.strikes("crash_point") else None
-
-    def room(self, count: int) -> int:
-        """For how many of these messages there is room on offer."""
-        return self.rng.randint(0, count) if self.rng.random() < OFTEN_FULL else count
-
-    def copy_seconds(self) -> float:
-        """How much later a package comes that is delivered a second time."""
-        return self.rng.choice((0.0, self.rng.uniform(0.0, COPY_SECONDS_MAX)))
-
-    def message_seconds(self) -> float:
-        """How long a message takes."""
-        if self.strikes("slow_message"):
-            return self.rng.uniform(0.01, 3.0)
-        return self.rng.uniform(0.00002, 0.0005)
-
-    def start_seconds(self) -> float:
-        """How long a process takes to start."""
-        return self.rng.uniform(0.001, 0.03)
-
-    def step_seconds(self) -> float:
-        """How long a step takes."""
-        return self.rng.uniform(0.00002, 0.0005)
-
-    def kill_seconds(self) -> float:
-        """How long after the order a kill strikes."""
-        return self.rng.uniform(0.0, 0.001)
-
-    def notice_seconds(self) -> float:
-        """How long after a death its parent learns of it."""
-        return self.rng.uniform(0.0002, 0.01)

@@ -116,28 +116,37 @@ class SimLink:
 
     def receive(self) -> Sequence[Any]:
         """All whole messages that are here, oldest first."""
+        self._stage.aside()
         messages = self.inbox.take()
         if messages:
             self._owner.idle_steps = 0
+        self._stage.aside()
         return messages
 
     def offer(self, *messages: object) -> int:
         """Lay messages out for the child; sometimes there is room for a part of them only."""
+        self._stage.aside()
         room = self._stage.luck.room(len(messages))
         for message in messages[:room]:
             self.outbox.lay_out(message)
             self._stage.note(self._owner, "offers", message)
+        self._stage.aside()
         return room
 
     def recall(self) -> Sequence[Any]:
         """Take back what the child has not taken."""
-        return self.outbox.take_back()
+        self._stage.aside()
+        messages = self.outbox.take_back()
+        self._stage.aside()
+        return messages
 
     def take(self) -> Any | None:
         """The oldest message on offer; None: there is none."""
+        self._stage.aside()
         message = self.inbox.take_offer()
         if message is not None:
             self._owner.idle_steps = 0
+        self._stage.aside()
         return message
 
     @property

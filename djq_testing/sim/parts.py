@@ -7,9 +7,11 @@ import attrs
 from djq.components.command import Command
 from djq.components.monitor import Monitor
 from djq.components.pusher import Pusher
+from djq.components.scheduler import Scheduler
 from djq.components.sentinel import Sentinel
 from djq.components.worker import Worker
 from djq_testing.memory import MemoryBroker, MemoryStore
+from djq_testing.schedules import MemoryScheduleStore
 
 
 @attrs.frozen(kw_only=True)
@@ -36,3 +38,9 @@ class Parts:
 
     store: type[MemoryStore] = MemoryStore
     """The result store's server."""
+
+    scheduler: type[Scheduler] = Scheduler
+    """Makes the tasks of schedules."""
+
+    schedule_store: type[MemoryScheduleStore] = MemoryScheduleStore
+    """The schedules' server."""

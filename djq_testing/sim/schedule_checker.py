@@ -10,23 +10,27 @@ in the end nothing is due and nothing is half sent.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import attrs
 
 from djq.core.call import load_call
 from djq.core.message import TaskMessage
+from djq.core.schedules import ScheduleRow
 from djq.ports import ScheduleEnd
 from djq_testing.clock import START
+from djq_testing.schedules import MemoryScheduleStore
 from djq_testing.sim.faults import Violation
-from djq_testing.sim.schedule_scene import FUNC
-
-if TYPE_CHECKING:
-    from djq_testing.sim.schedules import ScheduleWorld
+from djq_testing.sim.schedule_scene import FUNC, ScheduleScene
+from djq_testing.sim.timeline import SimClock
+from djq_testing.sim.trace import Trace
 
 STEPS = {"I": timedelta(minutes=1), "H": timedelta(hours=1), "D": timedelta(days=1)}
 STEPS["C"] = STEPS["I"]
+CLOCKS = {"clock_jump", "clock_skew"}
+"""With these a host's clock is wrong, and set right in the end."""
 ON_TIME = timedelta(seconds=1.5)
 
 
@@ -41,10 +45,24 @@ class Arrival:
     """By the server's clock."""
 
 
+class Grounds(Protocol):
+    """Where schedules are: a world of their own, or one side of a cluster's."""
+
+    scene: ScheduleScene
+    store: MemoryScheduleStore
+    server_clock: SimClock
+    trace: Trace
+
+    @property
+    def struck(self) -> Mapping[str, int]:
+        """What struck, by its name."""
+        ...
+
+
 class ScheduleChecker:
     """Sees everything; believes nobody."""
 
-    def __init__(self, world: ScheduleWorld) -> None:
+    def __init__(self, world: Grounds) -> None:
         self._world = world
         self.arrivals: list[Arrival] = []
         self._fields = {number + 1: row for number, row in enumerate(world.scene.rows)}
@@ -63,9 +81,12 @@ class ScheduleChecker:
         if not self._is_on_grid(arrival.schedule, slot):
             raise Violation(f"S1: {slot} is no slot of schedule {arrival.schedule}")
         # Between taking and sending, the clock of a host may have been set back.
-        if slot > now and not (self._world.scene.own_clocks and "clock_jump" in self._world.struck):
+        moved = self._world.scene.own_clocks and CLOCKS & self._world.struck.keys()
+        if slot > now and not moved:
             raise Violation(f"S1: the slot {slot} of schedule {arrival.schedule} came at {now}")
         self.arrivals.append(arrival)
+        if not self._world.scene.shared:
+            self.committed()
 
     def mark(self) -> int:
         """Where a transaction begins."""
@@ -88,14 +109,16 @@ class ScheduleChecker:
                 self._check_skip(arrival)
             self._settled += 1
 
-    def end_tasks(self) -> None:
-        """Let the tasks of `skip` end after a while, again and again."""
-        world = self._world
-        for id in list(self._open):
-            if world.rng.random() < 0.3:
-                task_id = self._open.pop(id)
-                world.store.ended([ScheduleEnd(id, task_id, "")])
-        world.timeline.after(world.rng.uniform(0.5, 8.0), self.end_tasks)
+    @property
+    def unended(self) -> Mapping[int, str]:
+        """Of `skip`: the task of each schedule that has not ended."""
+        return self._open
+
+    def ended(self, ends: Sequence[ScheduleEnd]) -> None:
+        """Tasks of schedules have ended."""
+        for end in ends:
+            if self._open.get(end.schedule) == end.task_id:
+                del self._open[end.schedule]
 
     def finish(self) -> None:
         """All is over."""
@@ -105,7 +128,7 @@ class ScheduleChecker:
         for id in self._fields:
             kept = self._world.store.rows.get(id)
             if self._is_bad(id):
-                if kept is None or not kept.row.last_error:
+                if kept is None or not (kept.row.last_error or _is_to_come(kept.row, now)):
                     raise Violation(f"S5: the bad schedule {id} shows no error")
                 continue
             if kept is not None and kept.row.pending:
@@ -192,3 +215,8 @@ class ScheduleChecker:
         wrong = fields["func"] != FUNC or fields["args"] != "1" or fields.get("time_zone")
         kind = fields["schedule_type"] == "T" or (fields["cron"] or "").endswith("31 2 *")
         return bool(wrong or kind)
+
+
+def _is_to_come(row: ScheduleRow, now: datetime) -> bool:
+    """A cron schedule that came due between its slots has been moved on to the next one."""
+    return row.next_run is not None and row.next_run > now

@@ -10,7 +10,7 @@ import attrs
 
 from djq_testing.clock import START
 
-FUNC = "djq_testing.sim.workload.work"
+FUNC = "djq_testing.sim.workload.tick"
 BAD: tuple[dict[str, Any], ...] = (
     {"args": '__import__("os").system("true")'},
     {"schedule_type": "C", "cron": "0 0 31 2 *"},
@@ -90,13 +90,14 @@ def draw_schedule_scene(rng: random.Random) -> ScheduleScene:
         shared=rng.random() < 0.5,
         own_clocks=rng.random() < 0.5,
         catch_up=rng.random() < 0.7,
-        rows=tuple(_draw_row(rng) for _ in range(rng.randint(2, 7))),
+        rows=tuple(draw_row(rng, -600.0, 90.0) for _ in range(rng.randint(2, 7))),
     )
 
 
-def _draw_row(rng: random.Random) -> dict[str, Any]:
+def draw_row(rng: random.Random, earliest: float, latest: float) -> dict[str, Any]:
+    """Draw a schedule that comes due for the first time between these seconds of the world."""
     kind = rng.choice(("O", "O", "I", "I", "I", "H", "D", "C"))
-    first = START + timedelta(seconds=round(rng.uniform(-600.0, 90.0), 3))
+    first = START + timedelta(seconds=round(rng.uniform(earliest, latest), 3))
     row: dict[str, Any] = {
         "func": FUNC,
         "args": "1",

@@ -171,6 +171,14 @@ class ScheduleWorld:
         """The time that schedules go by, as this process sees it."""
         return (process.clock if self.scene.own_clocks else self.server_clock).now()
 
+    def end_tasks(self) -> None:
+        """Let the tasks of `skip` end after a while, again and again."""
+        unended = self.checker.unended.items()
+        ends = [ScheduleEnd(id, task, "") for id, task in unended if self.rng.random() < 0.3]
+        self.store.ended(ends)
+        self.checker.ended(ends)
+        self.timeline.after(self.rng.uniform(0.5, 8.0), self.end_tasks)
+
     def misfortunes(self) -> None:
         """Set who is killed, who stands still, and whose clock jumps."""
         acts: dict[str, Callable[[SchedulerProcess], None]] = {
@@ -334,7 +342,7 @@ def simulate_schedules(seed: int, parts: ScheduleParts | None = None) -> Schedul
 
 def _play(world: ScheduleWorld) -> None:
     world.misfortunes()
-    world.checker.end_tasks()
+    world.end_tasks()
     world.timeline.run(world.scene.seconds, lambda: False)
     world.is_on = False
     for process in world.processes:

@@ -6,10 +6,12 @@ end in its caller's death, or in an error, before its effect or after it.
 
 from __future__ import annotations
 
-import copy
+import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -17,14 +19,48 @@ import attrs
 from djq.core.frame import delivery_of, unpack
 from djq.core.gathering import Gathered
 from djq.core.message import Finished, TaskMessage
-from djq.exceptions import BadPackage
+from djq.exceptions import BadPackage, BrokerUnavailable, StoreUnavailable
 from djq.ports import Broker, Received
 from djq_testing.memory import MemoryBroker, MemoryStore, MemoryTask, Row
 from djq_testing.sim.composition_checker import Kept
+from djq_testing.sim.faults import Violation
 
 if TYPE_CHECKING:
     from djq_testing.sim.spawn import SimProcess
     from djq_testing.sim.world import World
+
+
+AWAY = {"broker": BrokerUnavailable, "store": StoreUnavailable}
+"""What is raised when a service does not answer."""
+
+
+class Way:
+    """One process' way to a service: each time it is taken the process may die, or get no answer."""
+
+    def __init__(self, world: World, process: SimProcess, service: str) -> None:
+        self._world = world
+        self._process = process
+        self._service = service
+
+    def before(self) -> None:
+        """Nothing has been done yet."""
+        chaos = self._world.chaos
+        chaos.crash()
+        if self._world.is_away(self._service, self._process.cluster):
+            raise AWAY[self._service]("simulated, an outage")
+        if chaos.strikes(f"{self._service}_error_before"):
+            raise AWAY[self._service]("simulated, before the effect")
+
+    def after(self) -> None:
+        """All is done, and there may be no answer."""
+        chaos = self._world.chaos
+        chaos.crash()
+        if chaos.strikes(f"{self._service}_error_after"):
+            raise AWAY[self._service]("simulated, after the effect")
+
+    def looked(self) -> None:
+        """Nothing was changed, and there is an answer."""
+        self._world.aside()
 
 
 @attrs.define
@@ -39,6 +75,20 @@ class Handed:
     """Which delivery the broker said that it is."""
     cluster: int
     """Whose pusher took it."""
+
+
+NAMES = [field.name for field in attrs.fields(Row)]
+VALUES = attrgetter(*NAMES)
+
+
+@attrs.frozen
+class Snapshot:
+    """The queue as it was at one moment."""
+
+    memory: dict[str, Any]
+    rows: list[tuple[Row, tuple[Any, ...]]]
+    void: set[str]
+    unbegun: set[str]
 
 
 class QueueServer:
@@ -64,6 +114,7 @@ class QueueServer:
         self.sent: list[TaskMessage] = []
         """What monitors have sent since the last transaction began."""
         self._messages: dict[str, TaskMessage | None] = {}
+        self._order = random.Random(f"order {world.case.seed}")
 
     def read(self, package: str) -> TaskMessage | None:
         """What a package holds; None when it is poison."""
@@ -78,6 +129,8 @@ class QueueServer:
 
     def take(self, limit: int, cluster: int) -> list[Received]:
         """Hand packages out."""
+        if self._world.scene.unordered:
+            self._mix()
         received = self.memory.dequeue(limit)
         for one in received:
             receipt, package = one
@@ -94,6 +147,13 @@ class QueueServer:
                         self._world.chaos.copy_seconds(), self.memory.enqueue, str(package)
                     )
         return received
+
+    def _mix(self) -> None:
+        """Let what is due come in any order."""
+        now = self._world.server_clock.now()
+        for row in self._rows:
+            if row.available_at <= now:
+                row.available_at = now - timedelta(seconds=self._order.random())
 
     def inner(self, receipt: str) -> str:
         """The receipt of the twin in memory; a void one fits nothing there."""
@@ -121,6 +181,30 @@ class QueueServer:
         """Packages in the queue, those handed out included."""
         return self.memory.queue_size() + (self.memory.lock_size() or 0)
 
+    def has(self, task_id: str) -> bool:
+        """Whether a task is in the queue, handed out or not."""
+        messages = (self.read(row.package) for row in self._rows)
+        return any(message is not None and message.id == task_id for message in messages)
+
+    def waiting(self) -> Iterator[str]:
+        """What can be taken now, by name."""
+        now = self._world.server_clock.now()
+        for row in self._rows:
+            if row.available_at <= now:
+                yield self._name(row)
+
+    def leases(self) -> Iterator[tuple[str, int, float]]:
+        """What is out, whose it is, and until when, in seconds since the world began."""
+        now = self._world.server_clock.now()
+        for row in self._rows:
+            if row.taken and row.available_at > now:
+                until = self._world.timeline.now + (row.available_at - now).total_seconds()
+                yield self._name(row), self.handed[row.receipt].cluster, until
+
+    def _name(self, row: Row) -> str:
+        message = self.read(row.package)
+        return "poison" if message is None else self._world.checker.name(message.id)
+
     def leased_to(self, cluster: int) -> list[str]:
         """The ids of the tasks that a cluster took and neither acknowledged nor gave back."""
         now = self._world.server_clock.now()
@@ -128,15 +212,18 @@ class QueueServer:
         held = [self.handed[row.receipt] for row in rows]
         return [h.message.id for h in held if h.cluster == cluster and h.message is not None]
 
-    def snapshot(self) -> tuple[dict[str, Any], set[str], set[str]]:
+    def snapshot(self) -> Snapshot:
         """What a transaction that fails goes back to."""
-        state = {k: copy.deepcopy(v) for k, v in vars(self.memory).items() if k != "_clock"}
-        return state, set(self.void), set(self.unbegun)
+        rows = [(row, VALUES(row)) for row in self._rows]
+        return Snapshot(dict(vars(self.memory)), rows, set(self.void), set(self.unbegun))
 
-    def restore(self, snapshot: tuple[dict[str, Any], set[str], set[str]]) -> None:
+    def restore(self, snapshot: Snapshot) -> None:
         """Undo a transaction."""
-        state, self.void, self.unbegun = snapshot
-        vars(self.memory).update(state)
+        vars(self.memory).update(snapshot.memory, _rows=[row for row, _ in snapshot.rows])
+        for row, values in snapshot.rows:
+            for name, value in zip(NAMES, values, strict=True):
+                setattr(row, name, value)
+        self.void, self.unbegun = snapshot.void, snapshot.unbegun
 
     @property
     def _rows(self) -> list[Row]:
@@ -158,53 +245,59 @@ class SimBroker(Broker):
         self.receipts = world.scene.receipts  # type: ignore[misc]  # a broker of either promise
         self.database = "simulated" if world.scene.one_unit else None
         self._world = world
+        self.bulk_limit = world.scene.bulk_limit  # type: ignore[misc]  # as above
         self._server = world.queue
         self._process = process
+        self._way = Way(world, process, "broker")
 
     def enqueue(self, task: str) -> str | None:
         self._before("enqueues", self._server.read(task))
         message = self._server.read(task)
+        if message is not None and message.schedule is not None:
+            self._world.scheduling.sent(self._process, message)
         self._world.checker.composed.sent(self._process, message)
         answer = self._server.memory.enqueue(task)
         if message is not None:
             self._server.sent.append(message)
-        self._world.chaos.broker("after")
+        self._way.after()
         return answer
 
     def dequeue(self, limit: int = 1) -> Sequence[tuple[str | None, str | bytes]]:
-        self._world.chaos.broker("before")
+        self._way.before()
+        if self.bulk_limit is not None and limit > self.bulk_limit:
+            raise Violation(f"I12: {limit} packages are fetched of a broker of {self.bulk_limit}")
         received = self._server.take(limit, self._process.cluster)
         if received:
             self._world.note(self._process, "fetches", received)
-        self._world.chaos.broker("after")
+        self._way.after()
         return received
 
     def acknowledge(self, id: str) -> None:
         self._before("acknowledges", id)
         self._world.checker.acknowledged(self._server.handed[id])
         self._server.memory.acknowledge(self._server.inner(id))
-        self._world.chaos.broker("after")
+        self._way.after()
 
     def extend(self, id: str) -> str:
         self._before("extends", id)
         answer = self._server.extend(id)
-        self._world.chaos.broker("after")
+        self._way.after()
         return answer
 
     def release(self, id: str, *, begun: bool = True) -> None:
         self._before("releases" if begun else "releases unbegun", id)
         self._world.checker.released(self._server.handed[id], begun=begun)
         self._server.release(id, begun=begun)
-        self._world.chaos.broker("after")
+        self._way.after()
 
     def fail(self, id: str) -> None:
         self._before("fails", id)
         self._world.checker.failed(self._server.handed[id].message)
         self._server.memory.fail(self._server.inner(id))
-        self._world.chaos.broker("after")
+        self._way.after()
 
     def _before(self, verb: str, detail: object) -> None:
-        self._world.chaos.broker("before")
+        self._way.before()
         self._world.note(self._process, verb, detail)
 
 
@@ -216,32 +309,37 @@ class SimStore:
         self._world = world
         self._store: MemoryStore = world.store
         self._process = process
+        self._way = Way(world, process, "store")
 
     def save(self, batch: Sequence[Finished]) -> Sequence[Gathered]:
         """Keep the outcomes, all or none."""
-        self._world.chaos.store("before")
+        self._way.before()
         before = Kept.by(self._store)
         gathered = self._store.save(batch)
         self._world.note(self._process, "saves", batch)
         self._world.checker.saved(self._process, batch, gathered, before)
-        self._world.chaos.store("after")
+        self._way.after()
         return gathered
 
     def kept(self, tasks: Iterable[TaskMessage]) -> dict[str, Finished]:
         """What is kept of these tasks."""
-        self._world.chaos.store("before")
-        return self._store.kept(tasks)
+        self._way.before()
+        kept = self._store.kept(tasks)
+        self._way.looked()
+        return kept
 
     def sent(self, links: Iterable[TaskMessage]) -> dict[str, int]:
         """How many links of the chains of these have been sent."""
-        self._world.chaos.store("before")
-        return self._store.sent(links)
+        self._way.before()
+        sent = self._store.sent(links)
+        self._way.looked()
+        return sent
 
     def mark_sent(self, links: Sequence[TaskMessage]) -> None:
         """Remember that these links have been sent."""
-        self._world.chaos.store("before")
+        self._way.before()
         self._store.mark_sent(links)
-        self._world.chaos.store("after")
+        self._way.after()
 
     @contextmanager
     def unit(self) -> Iterator[None]:
@@ -251,15 +349,16 @@ class SimStore:
         before = Kept.by(self._store)
         self._world.queue.sent.clear()
         try:
-            yield
-            self._world.chaos.store("before")
+            with self._world.scheduling.unit():
+                yield
+                self._way.before()
         except BaseException:
             self._world.queue.restore(queue)
             vars(self._store).update(store)
             self._world.note(self._process, "rolls back", None)
             raise
         self._world.checker.composed.committed(before, self._world.queue.sent)
-        self._world.chaos.store("after")
+        self._way.after()
 
     def present(self, finished: Finished) -> MemoryTask:
         """The task object that a hook is called with."""

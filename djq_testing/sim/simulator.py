@@ -7,63 +7,92 @@ time nothing may be left.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import attrs
 
-from djq.core.lifecycle import ChildState, ClusterState, Role
+from djq_testing.sim.case import FAULT_FIELDS, Case, Strike
 from djq_testing.sim.compositions import CHAIN_MAX, Single
-from djq_testing.sim.faults import FaultPlan, Scene, Violation
+from djq_testing.sim.faults import FaultPlan, Violation
+from djq_testing.sim.healing import is_healed, pending
 from djq_testing.sim.nemesis import Nemesis
 from djq_testing.sim.parts import Parts
-from djq_testing.sim.spawn import SimProcess
+from djq_testing.sim.scene import Scene
+from djq_testing.sim.story import tell
 from djq_testing.sim.workload import STAGE
 from djq_testing.sim.world import World
 
 HEAL_SECONDS = 120.0
 STOP_SECONDS = 200.0
+TOGETHER_MAX = 20
 
 
 @attrs.frozen(kw_only=True)
 class Run:
     """What came of one seed."""
 
-    seed: int
-    """The number that everything follows from."""
+    case: Case
+    """What was played."""
     scene: Scene
     """The cluster."""
     plan: FaultPlan
     """The rates of its faults."""
+    numbers: tuple[int, ...]
+    """The numbers of its tasks."""
+    scheduled: int
+    """How many tasks its schedules made."""
     together: list[str]
     """Which of its tasks belong together: chains and iters."""
     hits: dict[str, int]
     """What struck, and how often."""
+    struck: tuple[Strike, ...] = attrs.field(repr=False)
+    """Each fault that struck, in order."""
+    chances: Mapping[str, int] = attrs.field(repr=False)
+    """How often each kind of fault could have struck."""
     seconds: float
     """Simulated time that passed."""
     failure: str | None
     """The invariant that did not hold. None: all did."""
     trace: list[str] = attrs.field(repr=False)
-    """What happened."""
+    """What happened, all of it."""
+    story: list[str] = attrs.field(repr=False)
+    """Of a failure, what bears on it."""
+
+    @property
+    def seed(self) -> int:
+        """The number that everything follows from."""
+        return self.case.seed
+
+    @property
+    def faults(self) -> int:
+        """How many faults of the plan struck; what tasks do and what a stop ends is none of them."""
+        return sum(count for name, count in self.hits.items() if name in FAULT_FIELDS)
 
     def describe(self) -> str:
         """The plan first, then what came of it."""
         scene = ", ".join(f"{k}={v}" for k, v in attrs.asdict(self.scene).items())
         faults = ", ".join(f"{k}={v}" for k, v in attrs.asdict(self.plan).items() if v)
         hits = ", ".join(f"{k} {v}" for k, v in sorted(self.hits.items()))
+        together = "; ".join(self.together[:TOGETHER_MAX])
+        together += "; ..." if len(self.together) > TOGETHER_MAX else ""
+        what = "--verbose" if self.failure is None else "--shrink"
         return "\n".join(
             (
-                f"seed {self.seed}",
+                str(self.case),
                 f"scene: {scene}",
                 f"faults: {faults or 'none'}",
-                f"together: {'; '.join(self.together) or 'none'}",
+                f"together: {together or 'none'}",
                 f"struck: {hits or 'nothing'}",
                 f"ended after {self.seconds:.1f} s: {self.failure or 'all invariants hold'}",
-                f"replay: python -m djq_testing.sim --seed {self.seed} --verbose",
+                f"replay: python -m djq_testing.sim {self.case.options} {what}",
             )
         )
 
 
-def simulate(seed: int, parts: Parts | None = None, *, traced: bool = True) -> Run:
-    """Run one seed to its end; never raises for a broken invariant, the run tells."""
-    world = World(seed, parts or Parts())
+def simulate(what: Case | int, parts: Parts | None = None, *, traced: bool = True) -> Run:
+    """Run one seed, or a case, to its end; never raises for a broken invariant, the run tells."""
+    case = Case.of(what)
+    world = World(case, parts or Parts())
     token = STAGE.set(world)
     failure = None
     try:
@@ -73,14 +102,19 @@ def simulate(seed: int, parts: Parts | None = None, *, traced: bool = True) -> R
     finally:
         STAGE.reset(token)
     return Run(
-        seed=seed,
+        case=case,
         scene=world.scene,
         plan=world.chaos.plan,
+        numbers=tuple(spec.number for spec in world.tasks),
+        scheduled=len(world.checker.specs) - len(world.tasks),
         together=[one.describe() for one in world.compositions if not isinstance(one, Single)],
         hits=dict(world.chaos.hits),
+        struck=tuple(world.chaos.struck),
+        chances=dict(world.chaos.chances),
         seconds=world.timeline.now,
         failure=failure,
-        trace=world.trace.lines() if traced or failure else [],
+        trace=world.trace.lines() if traced else [],
+        story=tell(world, failure) if failure else [],
     )
 
 
@@ -90,13 +124,16 @@ def _play(world: World) -> None:
     world.timeline.run(world.scene.seconds, lambda: False)
 
     world.chaos.is_on = False
-    attempts = max(spec.attempts for spec in world.tasks)
+    world.set_clocks_right()
+    attempts = max((spec.attempts for spec in world.tasks), default=1)
     work = sum(min(spec.seconds, spec.limit or spec.seconds) for spec in world.tasks)
     # The links of a chain wait for one another, each for its leases.
     leases = world.scene.lease_seconds * CHAIN_MAX
     bound = HEAL_SECONDS + (leases + work) * (attempts + 1)
-    if not world.timeline.run(world.timeline.now + bound, lambda: _is_healed(world)):
+    if not world.timeline.run(world.timeline.now + bound, lambda: is_healed(world)):
         raise Violation(f"I9: still not healed after {bound:.0f} s: {pending(world)}")
+
+    world.scheduling.checker.finish()
 
     world.restarts = False
     for command in world.living(None):
@@ -107,42 +144,3 @@ def _play(world: World) -> None:
         left = ", ".join(process.name for process in world.processes.values())
         raise Violation(f"I11: not gone {STOP_SECONDS:.0f} s after the stop: {left}")
     world.checker.finish()
-
-
-def pending(world: World) -> str:
-    """Why it is not done."""
-    reasons = [f"{world.queue.size} packages in the queue"] if world.queue.size else []
-    reasons += [f"{p.name} runs a task" for p in world.processes.values() if p.run is not None]
-    clusters = [p for p in world.living(Role.SENTINEL) if p.component is not None]
-    for process in clusters:
-        why = _why_not_whole(world, process)
-        if why:
-            reasons.append(f"{process.name}: {why}")
-    if len(clusters) < world.scene.clusters and not world.scene.run_once:
-        reasons.append(f"{len(clusters)} of {world.scene.clusters} clusters live")
-    return ", ".join(reasons)
-
-
-def _is_healed(world: World) -> bool:
-    if world.queue.size or pending(world):
-        return False
-    links = (link for process in world.processes.values() for link in process.links)
-    return all(link.inbox.is_empty for link in links)
-
-
-def _why_not_whole(world: World, process: SimProcess) -> str:
-    """What a sentinel still has to do. Empty: it is idle, and every seat is filled."""
-    sentinel = process.component
-    assert isinstance(sentinel, world.parts.sentinel), "that is what runs there"
-    if sentinel.book.entries:
-        return f"{len(sentinel.book.entries)} tasks in its book"
-    if world.scene.run_once:
-        return ""
-    if sentinel.closing.state is not ClusterState.WORKING:
-        return f"it is {sentinel.closing.state.value}"
-    for role, seats in world.plan().seats.items():
-        children = sentinel.supervision.of(role)
-        running = [child for child in children if child.state is ChildState.RUNNING]
-        if not len(running) == len(children) == seats:
-            return f"{len(running)} of {len(children)} {role.value}s run, {seats} are wanted"
-    return ""

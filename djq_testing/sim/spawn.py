@@ -93,22 +93,28 @@ class SimSpawner:
 
     def kill(self, child: ChildId) -> None:
         """End the child in a moment."""
+        self._stage.aside()
         process = self._children.get(child)
         if process is not None:
             process.is_doomed = True
             seconds = self._stage.luck.kill_seconds()
             self._stage.timeline.after(seconds, self._stage.die, process, -9, "its parent")
+        self._stage.aside()
 
     def exits(self) -> Sequence[Exit]:
         """The deaths reported since the last call."""
+        self._stage.aside()
         exits, self._exits = self._exits, []
         for death in exits:
             self._children[death.child].links[0].outbox.hurry()
+        self._stage.aside()
         return exits
 
     def forget(self, child: ChildId) -> None:
         """Forget an ended child."""
+        self._stage.aside()
         del self._children[child]
+        self._stage.aside()
 
     def report(self, child: ChildId, code: int) -> None:
         """The kernel tells of a death."""
@@ -124,13 +130,17 @@ class SimOrphans:
 
     def adopt(self, pids: Sequence[int]) -> None:
         """Remember them."""
+        self._stage.aside()
         self._pids.extend(pids)
+        self._stage.aside()
 
     def end(self) -> int:
         """End those that still live; gives how many that were."""
+        self._stage.aside()
         found = [self._stage.processes.get(pid) for pid in self._pids]
         living = [process for process in found if process is not None]
         for process in living:
             self._stage.die(process, -9, "its command")
         self._pids.clear()
+        self._stage.aside()
         return len(living)

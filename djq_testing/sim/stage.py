@@ -190,6 +190,11 @@ class Stage:
         elif process.parent.is_alive:
             self.timeline.after(self.luck.notice_seconds(), self._report, process, code)
 
+    def aside(self) -> None:
+        """A call that changes nothing outside of its caller, who may die in it all the same."""
+        if self.luck.strikes("crash_aside"):
+            raise KilledError
+
     def note(self, process: SimProcess, what: str, detail: object) -> None:
         """Write a line of the trace."""
         self.trace.add(process.name, what, detail)

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
+import attrs
+
+from djq.core.events import HookFailed
 from djq.core.message import Finished, Outcome, TaskMessage
-from djq.core.protocol import Assign, Deliveries, Delivery, Keep, Settled
+from djq.core.protocol import Assign, Deliveries, Delivery, Keep, Returned, Settled
 from djq_testing.sim.timeline import Timeline
 
 ID_LETTERS = 8
+
+
+class Note(NamedTuple):
+    """One thing that happened."""
+
+    moment: float
+    """Seconds since the world began."""
+    who: str
+    what: str
+    detail: Any
 
 
 class Trace:
@@ -14,21 +29,21 @@ class Trace:
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
-        self._notes: list[tuple[float, str, str, object]] = []
+        self.notes: list[Note] = []
 
     def add(self, who: str, what: str, detail: object) -> None:
         """Note that `who` does `what`."""
-        self._notes.append((self._timeline.now, who, what, detail))
+        self.notes.append(Note(self._timeline.now, who, what, detail))
 
     def lines(self) -> list[str]:
         """All of it as text."""
         return [
             f"{moment:11.6f}  {who:<22} {what} {say(detail)}".rstrip()
-            for moment, who, what, detail in self._notes
+            for moment, who, what, detail in self.notes
         ]
 
 
-def say(value: object) -> str:  # noqa: C901, PLR0911 - a table of words
+def say(value: object) -> str:  # noqa: C901, PLR0911, PLR0912 - a table of words
     """Write a value in few words."""
     match value:
         case None:
@@ -43,6 +58,11 @@ def say(value: object) -> str:  # noqa: C901, PLR0911 - a table of words
             return "Keep " + ", ".join(map(say, items))
         case Settled() as one:
             return f"{one.ticket}: {one.verdict.name} {say(one.delivery)} {say(one.outcome)}"
+        case Returned(ticket, outcome):
+            return f"Returned {ticket}: {say(outcome)}"
+        case HookFailed() as one:
+            # A traceback has paths in it, and other words in each Python.
+            return str(attrs.evolve(one, traceback=""))
         case Outcome() as one:
             return f"success {one.success} in {one.seconds:.6f} s"
         case TaskMessage() as one:

@@ -24,10 +24,12 @@ from djq.core.message import TaskMessage
 from djq.core.names import name_of
 from djq.exceptions import BadPackage
 from djq_testing.clock import SeededIds
-from djq_testing.sim.faults import FaultPlan, Scene
+from djq_testing.sim.faults import FaultPlan
+from djq_testing.sim.scene import Scene
 
 WORK = "djq_testing.sim.workload.work"
 FOLLOW = "djq_testing.sim.workload.follow"
+TAME_SECONDS = 1.0
 ALWAYS = 1_000
 """More runs than any task has."""
 
@@ -43,6 +45,10 @@ class Stage(Protocol):
         """The hook of this task was called."""
         ...
 
+    def ticked(self, when: str) -> int:
+        """A task of a schedule runs."""
+        ...
+
 
 STAGE: ContextVar[Stage] = ContextVar("STAGE")
 
@@ -50,6 +56,11 @@ STAGE: ContextVar[Stage] = ContextVar("STAGE")
 def work(*arguments: Any) -> int:
     """Run as the task of a simulated run: its number comes last, what was handed on before it."""
     return STAGE.get().perform(arguments[-1], arguments[:-1])
+
+
+def tick(*_arguments: Any, when: str) -> int:
+    """Run as the task that a simulated schedule has made for this time."""
+    return STAGE.get().ticked(when)
 
 
 def follow(task: object) -> None:
@@ -70,6 +81,7 @@ class Behaviour(enum.Enum):
     OVERRUNS = "takes far longer than its time limit"
     KILLS = "ends its own worker"
     UNKEEPABLE = "has a group that no store can keep"
+    SCHEDULED = "was made by a schedule"
 
 
 ERRORS = {
@@ -118,6 +130,13 @@ class TaskSpec:
     """It has a hook."""
     at: float
     """When it is enqueued."""
+    label: str = ""
+    """What it is called in words. Empty: by its number."""
+
+    @property
+    def title(self) -> str:
+        """A few words for it."""
+        return self.label or f"task {self.number}"
 
     def fails(self, run: int) -> bool:
         """Whether the run of this number fails, the first being 1, if it comes to its end."""
@@ -137,6 +156,19 @@ class TaskSpec:
             hook=FOLLOW if self.hook else None,
             max_attempts=self.attempts if self.own_attempts else None,
         )
+
+
+def tamed(spec: TaskSpec) -> TaskSpec:
+    """The task without anything special about it."""
+    return attrs.evolve(
+        spec,
+        behaviour=Behaviour.RETURNS,
+        seconds=TAME_SECONDS,
+        at=TAME_SECONDS,
+        kills=0,
+        errors=0,
+        hook=False,
+    )
 
 
 def draw_tasks(rng: random.Random, ids: SeededIds, scene: Scene, plan: FaultPlan) -> list[TaskSpec]:

@@ -8,21 +8,28 @@ from __future__ import annotations
 
 import random
 from contextlib import nullcontext
+from datetime import timedelta
 from typing import Any
+
+import attrs
 
 from djq.core.events import Event
 from djq.core.lifecycle import Role
 from djq.core.plan import Plan
 from djq.core.protocol import Delivery
 from djq.core.settlement import Policy
-from djq.ports import Component, Surroundings, Wait
+from djq.ports import Component, Link, Surroundings, Wait
 from djq_testing.clock import SeededIds
 from djq_testing.memory import MemoryStore
 from djq_testing.sim import workload
+from djq_testing.sim.case import Case
+from djq_testing.sim.chaos import Chaos
 from djq_testing.sim.checker import Checker
-from djq_testing.sim.compositions import draw_compositions
-from djq_testing.sim.faults import Chaos, Violation, draw_faults, draw_scene
+from djq_testing.sim.compositions import draw_compositions, kept_of
+from djq_testing.sim.faults import Violation, draw_faults
 from djq_testing.sim.parts import Parts
+from djq_testing.sim.scene import Scene, draw_scene
+from djq_testing.sim.scheduling import Scheduling, SimScheduleStore, draw_schedules
 from djq_testing.sim.servers import QueueServer, SimBroker, SimStore
 from djq_testing.sim.spawn import SimOrphans, SimProcess, SimSpawner, TaskRun
 from djq_testing.sim.stage import Stage
@@ -30,6 +37,33 @@ from djq_testing.sim.timeline import SimClock, Timeline
 from djq_testing.sim.trace import Trace
 
 STEPS_MAX = 60_000
+STEPS_A_SECOND_MAX = 6_000
+TASKS_MAX = 2_000
+"""Most tasks that a longer run has of itself."""
+
+
+def set_scene(rng: random.Random, case: Case) -> Scene:
+    """Draw the scene, and make it what the case says; a longer run has more tasks."""
+    drawn = draw_scene(rng, case.seed)
+    scene = attrs.evolve(drawn, **case.of_scene())
+    if "seconds" in case.changes and "tasks" not in case.changes:
+        tasks = max(round(drawn.tasks * scene.seconds / drawn.seconds), 1)
+        tasks = min(tasks, max(drawn.tasks, TASKS_MAX))
+        scene = attrs.evolve(scene, tasks=tasks)
+    return scene
+
+
+SKEWS = (300.0, -300.0, 45.0, -3_600.0)
+
+
+@attrs.frozen
+class Outage:
+    """A time in which a service does not answer."""
+
+    service: str
+    cluster: int | None
+    """Who is cut off from it. None: everybody."""
+    until: float
 
 
 class SimObserver:
@@ -47,33 +81,46 @@ class SimObserver:
 class World(Stage):
     """Everything there is in one run."""
 
-    def __init__(self, seed: int, parts: Parts) -> None:
+    def __init__(self, case: Case, parts: Parts) -> None:
+        self.case = case
         self.parts = parts
-        rng = random.Random(seed)
-        self.scene = draw_scene(rng)
-        plan = draw_faults(rng)
-        self.ids = SeededIds(seed)
-        self.tasks = workload.draw_tasks(rng, self.ids, self.scene, plan)
-        self.compositions = draw_compositions(random.Random(f"compositions {seed}"), self.tasks)
-        self.chaos = Chaos(rng, plan)
+        self.rng = random.Random(case.seed)
+        self.scene = set_scene(self.rng, case)
+        plan = attrs.evolve(draw_faults(self.rng, case.seed), **case.of_faults())
+        self.ids = SeededIds(case.seed)
+        drawn = workload.draw_tasks(self.rng, self.ids, self.scene, plan)
+        together = draw_compositions(random.Random(f"compositions {case.seed}"), drawn)
+        self.compositions = kept_of(together, case)
+        self.tasks = [spec for one in self.compositions for spec in one.tasks]
+        self.chaos = Chaos(self.rng, plan, case)
         timeline = Timeline()
         super().__init__(self.chaos, timeline, Trace(timeline))
+        self.chaos.tell = self._tell_strike
         self.server_clock = SimClock(self.timeline)
         self.codec = workload.make_codec()
         self.queue = QueueServer(self)
         self.store: MemoryStore = parts.store(save_limit=0)
         self.checker = Checker(self)
+        schedules = draw_schedules(
+            case.seed, self.scene.schedules, self.scene.seconds, shared=self.scene.one_unit
+        )
+        self.scheduling = Scheduling(self, schedules)
+        self.outages: list[Outage] = []
+        self.unsure = 0
+        """Callers that do not know whether their task was enqueued, and are to send it again."""
         self.restarts = True
         """A cluster that has ended is started anew."""
         self._unattended: dict[int, float] = {}
         """Since when each cluster has had no monitor that could renew its leases."""
+        self._skews: dict[int, timedelta] = {}
         self._steps = 0
+        self._steps_max = max(STEPS_MAX, int(STEPS_A_SECOND_MAX * self.scene.seconds))
 
     # What tasks do; `workload` calls these.
 
     def perform(self, number: int, handed: tuple[object, ...]) -> int:
         """Do what the task of this number does, given what the link before has handed on to it."""
-        spec, process = self.tasks[number], self.stepping
+        spec, process = self.checker.numbered[number], self.stepping
         assert process is not None, "a task runs in a step of its worker"
         process.clock.behind = 0.0
         self.checker.composed.handed_on(spec, handed)
@@ -95,6 +142,33 @@ class World(Stage):
             raise Violation(f"I8: a hook was called with a task {task_id!r}")
         self.checker.followed[process.run.delivery.task_id] += 1
 
+    def ticked(self, when: str) -> int:
+        """A task of a schedule runs."""
+        process = self.stepping
+        assert process is not None, "a task runs in a step of its worker"
+        assert process.run is not None, "and its worker has begun it"
+        process.clock.behind = 0.0
+        spec = self.checker.specs[process.run.delivery.task_id]
+        self.checker.performed[spec.id] += 1
+        return spec.number * 2
+
+    # What happens to the services.
+
+    def set_clocks_right(self) -> None:
+        """Let everybody's clock show the time: schedules may go by it."""
+        self._skews.clear()
+        if self.scene.schedules:
+            for process in self.processes.values():
+                process.clock.shift = timedelta()
+
+    def is_away(self, service: str, cluster: int) -> bool:
+        """Whether a service is out of a cluster's reach."""
+        now = self.timeline.now
+        return self.chaos.is_on and any(
+            one.service == service and one.cluster in {None, cluster} and now < one.until
+            for one in self.outages
+        )
+
     # What happens on the stage.
 
     def make(self, process: SimProcess) -> Component:
@@ -103,6 +177,7 @@ class World(Stage):
 
     def bears(self, process: SimProcess) -> None:
         self._unattended.setdefault(process.cluster, self.timeline.now)
+        process.clock.shift = self._skew_of(process.cluster)
 
     def starts(self, process: SimProcess) -> None:
         if process.role is Role.MONITOR:
@@ -112,8 +187,8 @@ class World(Stage):
 
     def steps(self, process: SimProcess) -> None:
         self._steps += 1
-        if self._steps > STEPS_MAX:
-            raise Violation(f"I9: {STEPS_MAX} steps were not enough")
+        if self._steps > self._steps_max:
+            raise Violation(f"I9: {self._steps_max} steps were not enough")
 
     def rests(self, process: SimProcess, wait: Wait) -> float | None:
         self._check_memory(process)
@@ -131,6 +206,7 @@ class World(Stage):
             self.timeline.after(seconds, self._kill_own, process, run)
 
     def ends(self, process: SimProcess, run: TaskRun) -> None:
+        self.note(process, "has run", run.delivery.task_id)
         self.checker.run_ended(process, died=False)
 
     def crashes(self, process: SimProcess, finishing: TaskRun | None) -> None:
@@ -161,6 +237,18 @@ class World(Stage):
     def _kill_own(self, process: SimProcess, run: TaskRun) -> None:
         if process.run is run:
             self.die(process, self.chaos.rng.choice((-9, -11, 1, 0)), "its own task")
+
+    def _skew_of(self, cluster: int) -> timedelta:
+        """How wrong the clock of a cluster's host has been from the first."""
+        if cluster not in self._skews:
+            skewed = self.chaos.strikes("clock_skew")
+            seconds = self.chaos.rng.choice(SKEWS) if skewed else 0.0
+            self._skews[cluster] = timedelta(seconds=seconds)
+        return self._skews[cluster]
+
+    def _tell_strike(self, kind: str) -> None:
+        who = "somebody" if self.stepping is None else self.stepping.name
+        self.trace.add(who, "is struck", kind)
 
     def _restart(self) -> None:
         if self.restarts and len(self.living(None)) < self.scene.clusters:
@@ -194,10 +282,6 @@ class World(Stage):
     # Making.
 
     def _make(self, process: SimProcess, around: Surroundings) -> Component:
-        label = process.name.rpartition(" ")[0]
-        common: dict[str, Any] = {"around": around, "label": label, "pid": process.pid}
-        broker, store = SimBroker(self, process), SimStore(self, process)
-        cluster = str(process.cluster)
         if process.role is None:
             process.spawner = SimSpawner(self, process)
             return self.parts.command(
@@ -205,9 +289,14 @@ class World(Stage):
                 around=around,
                 interrupts=lambda: process.signals,
                 orphans=SimOrphans(self),
-                cluster_id=cluster,
+                cluster_id=str(process.cluster),
             )
-        link = process.links[0]
+        label = process.name.rpartition(" ")[0]
+        ports: dict[str, Any] = {"around": around, "label": label, "pid": process.pid}
+        return self._make_child(process, process.links[0], ports)
+
+    def _make_child(self, process: SimProcess, link: Link, ports: dict[str, Any]) -> Component:
+        broker, store = SimBroker(self, process), SimStore(self, process)
         match process.role:
             case Role.SENTINEL:
                 process.spawner = SimSpawner(self, process)
@@ -215,8 +304,8 @@ class World(Stage):
                     plan=self.plan(),
                     spawner=process.spawner,
                     command=link,
-                    cluster_id=cluster,
-                    **common,
+                    cluster_id=str(process.cluster),
+                    **ports,
                 )
             case Role.WORKER:
                 return self.parts.worker(
@@ -224,19 +313,26 @@ class World(Stage):
                     scope=nullcontext,
                     present=store.present,
                     max_payload=1_000_000,
-                    **common,
+                    **ports,
                 )
             case Role.MONITOR:
                 return self.parts.monitor(
-                    link=link, broker=broker, store=store, codec=self.codec, **common
+                    link=link,
+                    broker=broker,
+                    store=store,
+                    codec=self.codec,
+                    schedules=SimScheduleStore(self, self.scheduling, process),
+                    **ports,
                 )
+            case Role.SCHEDULER:
+                return self.scheduling.make(process, link, ports)
         return self.parts.pusher(
             link=link,
             broker=broker,
             codec=self.codec,
             poll_seconds=0.5,
             bulk=self.scene.bulk,
-            **common,
+            **ports,
         )
 
     def plan(self) -> Plan:
@@ -249,7 +345,12 @@ class World(Stage):
                 max_attempts=scene.max_attempts,
                 timeout=scene.timeout,
             ),
-            seats={Role.WORKER: scene.workers, Role.MONITOR: 1, Role.PUSHER: 1},
+            seats={
+                Role.WORKER: scene.workers,
+                Role.MONITOR: 1,
+                Role.PUSHER: 1,
+                **({Role.SCHEDULER: 1} if scene.schedules else {}),
+            },
             queue_limit=scene.queue_limit,
             recycle=scene.recycle,
             lease_seconds=scene.lease_seconds,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from djq.core.dispatch import LONG_SECONDS
+from djq.core.lifecycle import ChildId, Role
 from djq.core.protocol import (
+    Credit,
     Renew,
     Renewed,
     Report,
@@ -65,6 +67,20 @@ def test_what_comes_after_a_long_rest_is_renewed_before_its_lease_ends():
     assert bench.asked(MONITOR, Renew) == []
     bench.step(1)
     assert bench.asked(MONITOR, Renew) == [Renew(("r1",))]
+
+
+def test_leases_that_no_monitor_could_renew_are_renewed_by_the_next_at_once(bench):
+    bench.deliver(1)
+    bench.spawner.end(MONITOR, -9)
+    bench.step(25)
+    new = ChildId(Role.MONITOR, 0, 2)
+    early = bench.asked(new, Renew)
+
+    bench.ready(new)
+    bench.step()
+
+    assert early == []
+    assert bench.asked(new, Renew) == [Renew(("r1",))]
 
 
 @pytest.mark.parametrize("options", [{"policy": {"receipts": False}}, {}], ids=["none", "empty"])
@@ -185,3 +201,24 @@ def test_what_there_is_no_room_for_stays_in_the_queue():
 
     assert offered(bench, worker()) == [3]
     assert [entry.ticket for entry in bench.box.book.queue] == [4]
+
+
+def test_messages_that_are_for_another_box_are_passed_over(bench):
+    before = bench.box.book.entries
+
+    bench.say(worker(), Credit(5))
+    bench.command.send(Credit(5))
+    bench.step()
+
+    assert bench.box.book.entries == before
+    assert bench.box.closing.level is None
+
+
+def test_a_scheduler_that_dies_has_a_successor_and_takes_nothing_with_it():
+    bench = started(workers=1, seats={role: 1 for role in Role if role is not Role.SENTINEL})
+    bench.deliver(1)
+    bench.spawner.end(ChildId(Role.SCHEDULER, 0, 1), 1)
+    bench.step()
+
+    assert ChildId(Role.SCHEDULER, 0, 2) in bench.living
+    assert bench.tickets(worker()) == [1]

@@ -13,9 +13,9 @@ from djq.tasks import async_chain, async_iter, async_task, fetch, result
 from djq_testing.clock import START
 from djq_testing.cluster import LocalCluster
 from djq_testing.schedules import MemoryScheduleStore
-from tests.kit import samples
+from tests.kit import local_samples as samples
 
-NOTE = "tests.kit.samples.note"
+NOTE = "tests.kit.local_samples.note"
 
 
 class Router:

@@ -13,9 +13,9 @@ from djq.tasks import async_task, fetch, result
 from djq_testing.clock import START, ManualClock
 from djq_testing.cluster import ClusterError, LocalCluster
 from djq_testing.memory import MemoryBroker
-from tests.kit import samples
+from tests.kit import local_samples as samples
 
-NOTE = "tests.kit.samples.note"
+NOTE = "tests.kit.local_samples.note"
 
 
 @pytest.fixture(autouse=True)

@@ -23,9 +23,9 @@ from djq.tasks import (
 from djq_testing.clock import START, ManualClock
 from djq_testing.cluster import ClusterError, LocalCluster
 from tests.django.frozen import freeze_time
-from tests.kit import samples
+from tests.kit import local_samples as samples
 
-NOTE = "tests.kit.samples.note"
+NOTE = "tests.kit.local_samples.note"
 
 
 @pytest.fixture(autouse=True)
@@ -92,7 +92,7 @@ def test_what_follows_is_run_too(cluster):
 
     assert (chain.result(), result(numbers)) == ([1, 2], [3, 4])
     assert samples.heard == [("hooked", True, 5)]
-    assert [run.func for run in cluster.runs if run.is_hook] == ["tests.kit.samples.hear"]
+    assert [run.func for run in cluster.runs if run.is_hook] == ["tests.kit.local_samples.hear"]
     assert ((6,), True) in [(run.args, run.success) for run in cluster.runs]
 
 
@@ -131,7 +131,7 @@ def test_a_task_that_waits_for_another_waits_in_vain(cluster):
     assert (fetch(id).success, result(id)) == (True, None)
     assert cluster.clock.now() == after(1)
     assert [(run.func, run.seconds) for run in cluster.runs] == [
-        ("tests.kit.samples.act", 1),
+        ("tests.kit.local_samples.act", 1),
         (NOTE, 0),
     ]
     assert fetch(id).stopped == after(1)
@@ -178,7 +178,7 @@ def test_successive_runs_may_take_different_times(cluster):
 @pytest.mark.parametrize(
     ("func", "seconds", "error"),
     [
-        ("tests.kit.samples.nobody", 1, AttributeError),
+        ("tests.kit.local_samples.nobody", 1, AttributeError),
         (NOTE, -1, ValueError),
         (NOTE, [], ValueError),
         (NOTE, "1", ValueError),

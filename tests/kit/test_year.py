@@ -27,7 +27,7 @@ def live(days, **options):
     made = year.schedules()
     with LocalCluster(**options) as cluster:
         for name, fields in made.items():
-            cluster.schedule("tests.kit.samples.note", name, name=name, **fields)
+            cluster.schedule("tests.kit.local_samples.note", name, name=name, **fields)
         began = time.process_time()
         cluster.advance(days=days)
         seconds = time.process_time() - began

@@ -84,4 +84,16 @@ def test_about_a_quarter_of_the_seeds_is_calm(some):
 def test_a_range_is_counted(capsys):
     assert main(["--seeds", "1-3"]) == 0
 
-    assert capsys.readouterr().out == "3 seeds, 0 failed\n"
+    first, second, third, _ = capsys.readouterr().out.splitlines()
+    runs = [play(seed) for seed in (1, 2, 3)]
+    faults = sum(run.faults for run in runs)
+    assert first == "3 seeds, 0 failed"
+    assert second == f"{sum(run.seconds for run in runs):.0f} simulated seconds"
+    assert third == f"{faults} faults struck, {faults / 3:.1f} a seed"
+
+
+def test_schedules_come_due_in_some_seeds(some):
+    with_schedules = [run for run in some if run.scene.schedules]
+
+    assert len(with_schedules) > 40
+    assert sum(run.scheduled for run in with_schedules) > 2 * len(with_schedules)
