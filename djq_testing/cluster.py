@@ -181,7 +181,7 @@ class LocalCluster(Faults):
         """Start clusters, beside those that run; what is due at this moment happens."""
         for _ in range(clusters):
             self._stage.start_cluster()
-        self._play(self._stage.timeline.now)
+        self._play(0)
 
     def stop(self, *, signals: int = 1) -> int:
         """Let all clusters go through the documented stop procedure, and wait for its end.
@@ -200,8 +200,7 @@ class LocalCluster(Faults):
         for process in self._stage.living(None):
             process.signals = signals
             self._stage.wake(process)
-        until = self._stage.timeline.now + IDLE_SECONDS_MAX
-        if not self._play(until, lambda: not self._stage.processes):
+        if not self._play(IDLE_SECONDS_MAX, lambda: not self._stage.processes):
             raise self._error("the cluster has not stopped in a day", pending(self._stage))
         return int(self._stage.cut_short)
 
@@ -220,8 +219,7 @@ class LocalCluster(Faults):
             ClusterError: It is not idle by then, or no cluster runs; the message says why.
             RuntimeError: A task called it, and it would wait for itself.
         """
-        until = self._stage.timeline.now + seconds
-        if not self._play(until, self._is_over):
+        if not self._play(seconds, self._is_over):
             raise self._error(f"not idle after {seconds:g} s", pending(self._stage))
 
     def advance(
@@ -237,9 +235,7 @@ class LocalCluster(Faults):
     def play_until(self, moment: datetime) -> None:
         """Let everything happen up to a moment: for the clock, which calls it when it is moved."""
         if not self._is_playing:
-            timeline = self._stage.timeline
-            timeline.follow()
-            self._play(timeline.now + timeline.seconds_to(moment))
+            self._play((moment - self.clock.now()).total_seconds())
 
     # What there is to look at.
 
@@ -306,7 +302,7 @@ class LocalCluster(Faults):
 
     # The inside.
 
-    def _play(self, until: float, done: Callable[[], bool] | None = None) -> bool:
+    def _play(self, seconds: float, done: Callable[[], bool] | None = None) -> bool:
         if self._is_playing:
             raise RuntimeError(
                 "a task of this cluster cannot let it play: it would wait for its own end"
@@ -314,7 +310,8 @@ class LocalCluster(Faults):
         self._is_playing = True
         try:
             run_commits()
-            return self._stage.play(until, done)
+            self._stage.timeline.follow()
+            return self._stage.play(self._stage.timeline.now + seconds, done)
         except Violation as error:
             raise self._error(str(error), ()) from error
         finally:

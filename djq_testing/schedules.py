@@ -84,9 +84,9 @@ class MemoryScheduleStore:
 
     def take(self, now: datetime, limit: int) -> list[ScheduleRow]:
         due = sorted(
-            (each.due_at, id)
+            (at, id)
             for id, each in self.rows.items()
-            if each.due_at is not None and each.due_at <= now
+            if (at := each.due_at) is not None and at <= now
         )
         return [self.rows[id].shown for _, id in due[:limit]]
 

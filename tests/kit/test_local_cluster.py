@@ -394,6 +394,7 @@ def test_an_open_cluster_follows_freezegun():
         cluster.advance(hours=1)
         assert datetime.now(UTC) == datetime(2026, 3, 29, 1, tzinfo=UTC)
         frozen.tick(3_600)
-        cluster.run_until_idle()
+        cluster.takes(NOTE, 10)
+        cluster.run_until_idle(60)
 
         assert [run.started.hour for run in cluster.runs] == [0, 1, 2]
