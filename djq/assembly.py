@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from django.core.cache import caches
 from django.core.cache.backends.base import BaseCache
@@ -25,13 +25,14 @@ from djq.core.message import Finished
 from djq.core.plan import Plan
 from djq.core.settlement import Policy
 from djq.exceptions import ConfigError, TaskRefused
-from djq.ports import Broker, Surroundings
+from djq.ports import Broker, Clock, ResultStore, Surroundings
 from djq.results.cache import CacheStore
 from djq.results.database import DatabaseStore
 from djq.results.routed import RoutedStore
-from djq.runtime.clock import SystemClock, SystemIds
+from djq.runtime.clock import CallersClock, SystemClock, SystemIds
 from djq.schedules.database import DatabaseScheduleStore
 from djq.signals import LoggingObserver
+from djq.wiring import wiring
 
 if TYPE_CHECKING:
     from djq.models import Task
@@ -40,9 +41,28 @@ _local = threading.local()
 
 
 @lru_cache(maxsize=1)
-def surroundings() -> Surroundings:
-    """The real clock, real ids, and the log."""
+def _real_surroundings() -> Surroundings:
     return Surroundings(SystemClock(), SystemIds(), LoggingObserver())
+
+
+def surroundings() -> Surroundings:
+    """The real clock, real ids, and the log; unless others stand in for them."""
+    real, instead = _real_surroundings(), wiring()
+    if instead.clock is None and instead.ids is None and instead.observer is None:
+        return real
+    return Surroundings(
+        instead.clock or real.clock, instead.ids or real.ids, instead.observer or real.observer
+    )
+
+
+def callers_clock() -> CallersClock:
+    """The clock that a caller waits on."""
+    return wiring().clock or SystemClock()
+
+
+def _clock_of(alias: str) -> Clock:
+    """The time of a database's server; unless another clock stands in for it."""
+    return wiring().clock or ServerClock(alias, SystemClock())
 
 
 def make_codec(config: Config | None = None, queue: str | None = None) -> Codec:
@@ -62,11 +82,15 @@ def make_broker(config: Config, list_key: str | None = None) -> Broker:
         ConfigError: No broker is chosen, or `broker_class` is none.
     """
     key = config.name if list_key is None else list_key
+    instead = wiring().broker
+    if instead is not None:
+        return instead(config, key)
     if config.broker_class is not None:
         return _custom(config.broker_class, key)
     if config.orm is not None:
-        clock = ServerClock(config.orm, SystemClock())
-        return OrmBroker(key, alias=config.orm, clock=clock, retry_seconds=config.retry)
+        return OrmBroker(
+            key, alias=config.orm, clock=_clock_of(config.orm), retry_seconds=config.retry
+        )
     raise ConfigError(
         "Q_CLUSTER chooses no broker. Write Q_CLUSTER = {'orm': 'default'} to queue tasks in the "
         "default database, or name a broker_class of your own."
@@ -76,6 +100,8 @@ def make_broker(config: Config, list_key: str | None = None) -> Broker:
 def broker_of_this_thread(list_key: str | None = None) -> Broker:
     """Make a broker once per process, thread, configuration and queue name."""
     config = get_config()
+    if wiring().broker is not None:
+        return make_broker(config, list_key)
     key = (os.getpid(), id(config), list_key)
     cache: dict[object, tuple[Config, Broker]] = _local.__dict__.setdefault("brokers", {})
     if key not in cache:
@@ -86,8 +112,10 @@ def broker_of_this_thread(list_key: str | None = None) -> Broker:
     return cache[key][1]
 
 
-def make_store(config: Config) -> RoutedStore:
+def make_store(config: Config) -> ResultStore:
     """The store that keeps outcomes: of cached tasks in the cache, of others in the database."""
+    if wiring().store is not None:
+        return cast("ResultStore", wiring().store)
     database = make_database_store(config)
     return RoutedStore(database=database, cache=make_cache_store(config, database))
 
@@ -110,8 +138,8 @@ def make_cache_store(config: Config, database: DatabaseStore) -> CacheStore:
         return task
 
     return CacheStore(
-        caches[config.cache],
-        clock=SystemClock(),
+        wiring().cache or caches[config.cache],
+        clock=surroundings().clock,
         unsaved=unsaved,
         results_bytes_max=config.max_payload,
     )
@@ -123,6 +151,8 @@ Shelf = DatabaseStore | CacheStore
 
 def get_shelf(cached: bool | float | None) -> Shelf:  # noqa: FBT001 - the documented argument
     """The store to look for results in. None: as the setting `cached` says."""
+    if wiring().store is not None:
+        return cast("DatabaseStore", wiring().store)  # it has the verbs, as its contract says
     config = get_config()
     database = make_database_store(config)
     wanted = config.cached if cached is None else cached
@@ -155,13 +185,16 @@ def refuse_unshared_cache(config: Config, *, sync: bool = False) -> None:
 
 def unshared_cache(alias: str, *, sync: bool = False) -> str | None:
     """Why results in this cache would not be found; by this process, with `sync`. None: they are."""
-    cache = caches[alias]
+    if wiring().store is not None:
+        return None
+    cache = wiring().cache or caches[alias]
     if keeps_nothing(cache):
         return (
             f"CACHES[{alias!r}] is {type(cache).__name__}, which keeps nothing. Choose a cache on a "
             "server, in the database or in files, or leave `cached` out"
         )
-    if sync:
+    if sync or wiring().broker is not None:
+        # Where a broker stands in for the settings' own, this process is the only one.
         return None
     servers = getattr(cache, "_servers", ())
     if isinstance(cache, RedisCache) and len(servers) > 1:
@@ -207,7 +240,7 @@ def schedule_alias() -> str:
 def make_schedule_store() -> DatabaseScheduleStore:
     """The store of schedules: the database that Django routes `Schedule` to, and its time."""
     alias = schedule_alias()
-    return DatabaseScheduleStore(alias=alias, clock=ServerClock(alias, SystemClock()))
+    return DatabaseScheduleStore(alias=alias, clock=_clock_of(alias))
 
 
 def queue_finder(config: Config, broker: Broker) -> Callable[[str | None], Queue]:

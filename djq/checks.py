@@ -151,7 +151,7 @@ def platform_problems(*, can_fork: bool) -> Iterator[checks.CheckMessage]:
     if not can_fork:
         yield checks.Warning(
             "This platform has no fork: a cluster cannot run its workers as processes here.",
-            hint="Run qcluster on Linux or another Unix; tasks can be queued from here.",
+            hint="Start it with qcluster --threads, or on Linux or another Unix.",
             id=f"{TAG}.W006",
         )
 

@@ -1,8 +1,7 @@
-"""The composition root: what runs in each process of a cluster, and the documented `Cluster` class."""
+"""The composition root: the documented `Cluster` class, as processes or as threads."""
 
 from __future__ import annotations
 
-import gc
 import os
 import socket
 from collections.abc import Callable
@@ -12,129 +11,28 @@ import attrs
 import psutil
 
 from djq import assembly
+from djq.boxes import Boxes, Processes, Threads
 from djq.components.command import Command
-from djq.components.monitor import Monitor
-from djq.components.pusher import Pusher
-from djq.components.scheduler import Scheduler
-from djq.components.sentinel import Sentinel
-from djq.components.worker import Worker
-from djq.conf import get_config, get_zone, schedule_defaults
-from djq.core.config import Config
-from djq.core.lifecycle import ChildId, Role
+from djq.conf import get_config
+from djq.core.events import SettingsIgnored
+from djq.core.lifecycle import Role
+from djq.exceptions import ConfigError
 from djq.monitor import Stat, pids_of, status_of
-from djq.ports import Broker, Component
-from djq.runtime import interrupts, limits, scope, title
-from djq.runtime.link import SocketLink
+from djq.ports import Broker, Orphans
+from djq.runtime import scope
+from djq.runtime.interrupts import Interrupts
 from djq.runtime.loop import drive
 from djq.runtime.orphans import ProcessOrphans
 from djq.runtime.poller import Poller
 from djq.runtime.spawn import ForkSpawner
+from djq.runtime.threads import Bell, ThreadOrphans, ThreadSpawner
 
-LOCK_SECONDS_MAX = 5.0
-"""How long a scheduler waits for another's lock."""
-
-
-@attrs.frozen(kw_only=True)
-class Processes:
-    """What each process of a forked cluster does, from its first line to its last."""
-
-    config: Config
-    broker: Broker
-    cluster_id: str
-    run_once: bool
-
-    def sentinel(self, _child: ChildId, label: str, link: SocketLink, poller: Poller) -> None:
-        """The life of a sentinel: the only process that forks, and single-threaded."""
-        interrupts.take_no_notice()
-        title.set_title("sentinel", self.config.name)
-        link.never_wait()
-        # What is alive now is shared by all children, and a collection in one would copy its pages.
-        gc.collect()
-        gc.freeze()
-        spawner = ForkSpawner(poller=poller, main=self.leaf, close_in_child=[link.close])
-        sentinel = Sentinel(
-            plan=assembly.make_plan(self.config, self.broker, run_once=self.run_once),
-            spawner=spawner,
-            command=link,
-            around=assembly.surroundings(),
-            cluster_id=self.cluster_id,
-            label=label,
-            pid=os.getpid(),
-        )
-        drive(sentinel, poller)
-        spawner.reap()
-
-    def leaf(self, child: ChildId, label: str, link: SocketLink, poller: Poller) -> None:
-        """The life of a worker, a monitor, a pusher or a scheduler."""
-        interrupts.take_no_notice()
-        title.set_title(child.role.value, self.config.name)
-        scope.tune_sqlite()
-        self.broker.close()
-        makers: dict[Role, Callable[[ChildId, str, SocketLink], Component]] = {
-            Role.WORKER: self._worker,
-            Role.MONITOR: self._monitor,
-            Role.PUSHER: self._pusher,
-            Role.SCHEDULER: self._scheduler,
-        }
-        try:
-            drive(makers[child.role](child, label, link), poller)
-        finally:
-            scope.close_all()
-
-    def _worker(self, child: ChildId, label: str, link: SocketLink) -> Worker:
-        interrupts.defaults_for_grandchildren()
-        limits.pin(child.slot, self.config.cpu_affinity)
-        return Worker(
-            link=link,
-            around=assembly.surroundings(),
-            scope=scope.fresh_connections,
-            present=assembly.make_store(self.config).present,
-            label=label,
-            pid=os.getpid(),
-            max_payload=self.config.max_payload,
-            memory=limits.memory_mib if self.config.max_rss is not None else None,
-            memory_max=self.config.max_rss,
-        )
-
-    def _monitor(self, _child: ChildId, label: str, link: SocketLink) -> Monitor:
-        scope.bound_lock_waits(self.config.retry / 3)
-        return Monitor(
-            link=link,
-            broker=self.broker,
-            store=assembly.make_store(self.config),
-            codec=assembly.make_codec(self.config, self.broker.list_key),
-            around=assembly.surroundings(),
-            label=label,
-            pid=os.getpid(),
-            schedules=assembly.make_schedule_store(),
-        )
-
-    def _scheduler(self, _child: ChildId, label: str, link: SocketLink) -> Scheduler:
-        # A row that somebody keeps locked must not keep it from its other rows, nor from a stop.
-        scope.bound_lock_waits(LOCK_SECONDS_MAX)
-        return Scheduler(
-            link=link,
-            store=assembly.make_schedule_store(),
-            queue_of=assembly.queue_finder(self.config, self.broker),
-            custom=schedule_defaults(),
-            zone_of=get_zone,
-            around=assembly.surroundings(),
-            label=label,
-            pid=os.getpid(),
-            greets_late=self.run_once,
-        )
-
-    def _pusher(self, _child: ChildId, label: str, link: SocketLink) -> Pusher:
-        return Pusher(
-            link=link,
-            broker=self.broker,
-            codec=assembly.make_codec(self.config, self.broker.list_key),
-            around=assembly.surroundings(),
-            label=label,
-            pid=os.getpid(),
-            poll_seconds=self.config.poll,
-            bulk=self.config.bulk,
-        )
+NEEDS_FORK = (
+    "this system has no fork, so a cluster cannot run as processes here: "
+    "run it as threads, with `manage.py qcluster --threads` or Cluster(threads=True)"
+)
+PROCESS_SETTINGS = ("max_rss", "cpu_affinity")
+"""Settings that mean nothing where the workers share a process."""
 
 
 class Flag:
@@ -155,20 +53,28 @@ class Flag:
 
 
 class Cluster:
-    """A cluster of forked processes on this machine (the manual, 1.9.4).
+    """A cluster on this machine (the manual, 1.9.4): forked processes, or threads of this process.
 
     `start` and `stop` are for programs of your own; `manage.py qcluster` uses `run`. The attributes
     follow the sentinel's reports, of which there is one each `guard_cycle` seconds.
     """
 
-    def __init__(self, broker: Broker | None = None, *, run_once: bool = False) -> None:
-        """`broker` is the settings' own when None; `run_once` stops when the queue is empty.
+    def __init__(
+        self, broker: Broker | None = None, *, run_once: bool = False, threads: bool = False
+    ) -> None:
+        """`run_once` stops when the queue is empty; `threads` starts no process.
+
+        `broker` is the settings' own when None. One that is given has to stand several threads, if
+        there are any; of the settings' own each thread has one for itself.
 
         Raises:
-            ConfigError: Q_CLUSTER has errors, or chooses no broker.
+            ConfigError: Q_CLUSTER has errors, or chooses no broker; or there is no fork here.
         """
         self.config = get_config()
+        if not threads and not hasattr(os, "fork"):
+            raise ConfigError(NEEDS_FORK)
         self.broker = assembly.make_broker(self.config) if broker is None else broker
+        self._has_own_broker = broker is None
         self.pid = os.getpid()
         self.host = socket.gethostname()
         self.timeout = self.config.timeout
@@ -178,14 +84,20 @@ class Cluster:
         self.stop_event = Flag(lambda: self.is_stopping or self.has_stopped, self._order_stop)
         self._born: datetime | None = None
         self._run_once = run_once
-        self._poller = Poller()
-        self._interrupts = interrupts.Interrupts(self._poller)
+        self._waiter: Poller | Bell
+        if threads:
+            self._waiter = Bell()
+            self._interrupts = Interrupts(None, self._waiter.ring)
+        else:
+            self._waiter = Poller()
+            self._interrupts = Interrupts(self._waiter)
+        self._spawner: ForkSpawner | ThreadSpawner
         self._command: Command | None = None
 
     def start(self) -> int:
-        """Start the cluster, wait until every process is ready, give its id (this process' pid)."""
+        """Start the cluster, wait until all of it is ready, give its id (this process' pid)."""
         command = self._make_command()
-        drive(command, self._poller, lambda: self._told not in {None, "Starting"})
+        drive(command, self._waiter, lambda: self._told not in {None, "Starting"})
         return self.pid
 
     def stop(self) -> bool:
@@ -237,9 +149,11 @@ class Cluster:
 
     @property
     def sentinel(self) -> psutil.Process | None:
-        """The process of the sentinel; None while there is none."""
+        """The process of the sentinel (this one, with threads); None while there is none."""
         pid = self._sentinel_pid()
-        return None if pid is None else psutil.Process(pid)
+        if pid is None:
+            return None
+        return psutil.Process(self.pid if isinstance(self._waiter, Bell) else pid)
 
     @property
     def is_starting(self) -> bool:
@@ -271,28 +185,45 @@ class Cluster:
         return None if report is None else status_of(report)
 
     def _make_command(self) -> Command:
-        processes = Processes(
+        boxes = Boxes(
             config=self.config,
             broker=self.broker,
             cluster_id=str(self.pid),
             run_once=self._run_once,
         )
-        self._spawner = ForkSpawner(
-            poller=self._poller,
-            main=processes.sentinel,
-            before=scope.close_all,
-            close_in_child=[self._interrupts.abandon],
-        )
-        self._born = assembly.surroundings().clock.now()
+        around = assembly.surroundings()
+        orphans: Orphans
+        if isinstance(self._waiter, Bell):
+            threads = Threads(
+                boxes=boxes,
+                make_broker=self._make_broker if self._has_own_broker else None,
+            )
+            self._spawner = ThreadSpawner(bell=self._waiter, main=threads.sentinel)
+            orphans = ThreadOrphans()
+            ignored = [name for name in PROCESS_SETTINGS if getattr(self.config, name)]
+            if ignored:
+                around.observer.notify(SettingsIgnored(tuple(ignored)))
+        else:
+            self._spawner = ForkSpawner(
+                poller=self._waiter,
+                main=Processes(boxes=boxes).sentinel,
+                before=scope.close_all,
+                close_in_child=[self._interrupts.abandon],
+            )
+            orphans = ProcessOrphans()
+        self._born = around.clock.now()
         self.exit_code = None
         self._command = Command(
             spawner=self._spawner,
-            around=assembly.surroundings(),
+            around=around,
             interrupts=self._interrupts.count,
-            orphans=ProcessOrphans(),
+            orphans=orphans,
             cluster_id=str(self.pid),
         )
         return self._command
+
+    def _make_broker(self) -> Broker:
+        return assembly.make_broker(self.config)
 
     def _order_stop(self) -> None:
         if self._command is not None:
@@ -302,12 +233,12 @@ class Cluster:
     def _look(self) -> None:
         """Hear what the sentinel has said, without waiting."""
         if self._command is not None and self.exit_code is None:
-            self._poller.wait(0)
+            self._waiter.wait(0)
             if self._command.step() is None:
                 self.exit_code = int(self._command.cut_short)
 
     def _finish(self, command: Command) -> None:
-        drive(command, self._poller)
+        drive(command, self._waiter)
         self.exit_code = int(command.cut_short)
 
     def _sentinel_pid(self) -> int | None:

@@ -14,7 +14,7 @@ refuses to go on.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -28,9 +28,20 @@ from djq.conf import get_config
 from djq.core.codec import Codec
 from djq.core.events import Event, ServiceAway
 from djq.core.frame import delivery_of
-from djq.core.protocol import Assign, Keep, Kept, Returned, Settled, Verdict
+from djq.core.message import Outcome
+from djq.core.protocol import Assign, Delivery, Keep, Kept, Returned, Settled, Verdict
 from djq.exceptions import StoreUnavailable
-from djq.ports import Broker, Component, Link, Observer, ResultStore, Surroundings, TaskScope, Wait
+from djq.ports import (
+    Broker,
+    Component,
+    Link,
+    Observer,
+    ResultStore,
+    ScheduleStore,
+    Surroundings,
+    TaskScope,
+    Wait,
+)
 
 Answer = TypeVar("Answer", Returned, Kept)
 
@@ -40,24 +51,47 @@ NO_PROCESS = 0
 """Worker and monitor tell their pid to the sentinel, and there is none."""
 
 
-def run(frames: Iterable[bytes]) -> None:
+def run(
+    frames: Iterable[bytes],
+    *,
+    scope: TaskScope | None = None,
+    after: Callable[[], None] | None = None,
+) -> None:
     """Run tasks, one after the other, each with what follows from it to their stored outcomes.
 
     All of them have one store: it remembers how far the elements of an iter have been read.
 
+    Args:
+        frames: The tasks.
+        scope: What surrounds each task; `savepoints` when None.
+        after: Called when a task has run, with all that follows from it. None: nothing is.
+
     Raises:
         StoreUnavailable: An outcome could not be saved; the tasks after that one are not run.
     """
-    config = get_config()
-    runner = InlineRunner(
-        store=assembly.make_store(config),
-        codec=assembly.make_codec(config),
-        around=assembly.surroundings(),
-        scope=savepoints,
-        max_payload=config.max_payload,
-    )
+    codec = assembly.make_codec()
+    following = FollowersBroker(codec)
+    runner = make_runner(codec=codec, broker=following, scope=scope)
     for frame in frames:
-        runner.run(frame)
+        runner.run(delivery_of(frame, None, FIRST_ATTEMPT))
+        for delivery in following.deliveries():
+            runner.run(delivery)
+        if after is not None:
+            after()
+
+
+def make_runner(*, codec: Codec, broker: Broker, scope: TaskScope | None = None) -> InlineRunner:
+    """Make a runner as the settings say; what follows from its tasks goes to `broker`."""
+    config = get_config()
+    return InlineRunner(
+        store=assembly.make_store(config),
+        codec=codec,
+        broker=broker,
+        around=assembly.surroundings(),
+        scope=savepoints if scope is None else scope,
+        max_payload=config.max_payload,
+        schedules=assembly.make_schedule_store(),
+    )
 
 
 @contextmanager
@@ -89,21 +123,22 @@ def savepoints() -> Iterator[None]:
 
 
 class InlineRunner:
-    """Steps one worker and one monitor, task after task, until nothing follows."""
+    """Steps one worker and one monitor: one delivery at a time, to its stored outcome."""
 
     def __init__(
         self,
         *,
         store: ResultStore,
         codec: Codec,
+        broker: Broker,
         around: Surroundings,
         scope: TaskScope,
         max_payload: int,
+        schedules: ScheduleStore | None = None,
     ) -> None:
-        self._codec = codec
+        """`broker` is where deliveries come from and what follows goes to; `codec` is its queue's."""
         self._listener = Listener(around.observer)
         around = attrs.evolve(around, observer=self._listener)
-        self._following = FollowersBroker()
         self._worker_link, self._monitor_link = Mailbox(), Mailbox()
         self._worker = Worker(
             link=self._worker_link,
@@ -116,32 +151,28 @@ class InlineRunner:
         )
         self._monitor = Monitor(
             link=self._monitor_link,
-            broker=self._following,
+            broker=broker,
             store=store,
             codec=codec,
             around=around,
             label=LABEL,
             pid=NO_PROCESS,
+            schedules=schedules,
         )
 
-    def run(self, frame: bytes) -> None:
-        """Run the task and all that follows from it.
+    def run(self, delivery: Delivery) -> Outcome:
+        """Run the task, store its outcome, send what follows from it, acknowledge it.
 
         Raises:
-            StoreUnavailable: An outcome could not be saved.
+            StoreUnavailable: The outcome could not be saved, or the broker did not answer.
         """
-        self._run_one(frame)
-        while self._following.packages:
-            self._run_one(self._codec.open(self._following.packages.popleft()))
-
-    def _run_one(self, frame: bytes) -> None:
         ticket = 1
-        delivery = delivery_of(frame, None, FIRST_ATTEMPT)
         self._worker_link.put(Assign(((ticket, delivery),)))
         returned = self._step(self._worker, self._worker_link, Returned)
         settled = Settled(ticket, delivery, Verdict.SAVE, returned.outcome)
         self._monitor_link.put(Keep((settled,)))
         self._step(self._monitor, self._monitor_link, Kept)
+        return returned.outcome
 
     def _step(self, component: Component, link: Mailbox, answer: type[Answer]) -> Answer:
         """Step until the answer is there. There is nobody to wait for but a store that is away."""
@@ -197,12 +228,19 @@ class Mailbox(Link):
 class FollowersBroker(Broker):
     """Holds what follows from a task, for the same runner."""
 
-    def __init__(self) -> None:
+    def __init__(self, codec: Codec) -> None:
         super().__init__(LABEL)
-        self.packages: deque[str] = deque()
+        self._codec = codec
+        self._packages: deque[str] = deque()
 
     def enqueue(self, task: str) -> None:
-        self.packages.append(task)
+        self._packages.append(task)
+
+    def deliveries(self) -> Iterator[Delivery]:
+        """What follows, until nothing does any more: what each of them brings about as well."""
+        while self._packages:
+            frame = self._codec.open(self._packages.popleft())
+            yield delivery_of(frame, None, FIRST_ATTEMPT)
 
 
 class Listener:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
@@ -12,7 +13,6 @@ from django.db import models
 from django.db.models import Case, Q, When
 from django.db.models.functions import Coalesce
 from django.urls import NoReverseMatch, reverse
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
@@ -22,12 +22,16 @@ from djq.core.schedule_calls import call_of
 from djq.core.schedule_checks import UpcomingRun, problems_of, upcoming
 from djq.core.schedules import RUN_FAILED, rule_of, slot_of
 from djq.exceptions import ScheduleRefused, TaskRefused
-from djq.runtime.clock import SystemClock
 from djq.schedules.fields import MomentField, ScheduleChoices
 from djq.schedules.rows import row_of
 
 if TYPE_CHECKING:
     from djq.models import Task
+
+
+def present() -> datetime:
+    """Now, by the clock of this process: when a schedule first runs that says nothing else."""
+    return assembly.surroundings().clock.now()
 
 
 class ScheduleBase(ScheduleChoices, models.Model):
@@ -61,7 +65,7 @@ class ScheduleBase(ScheduleChoices, models.Model):
     repeats = models.IntegerField(
         _("repeats"), default=-1, help_text=_("n = n times, -1 = for ever, 0 = never")
     )
-    next_run = MomentField(_("next run"), default=timezone.now, null=True)
+    next_run = MomentField(_("next run"), default=present, null=True)
     task = models.CharField(max_length=100, null=True, editable=False)
     cron = models.CharField(
         _("cron"), max_length=100, null=True, blank=True, help_text="e.g. 0 3 * * *"
@@ -124,7 +128,7 @@ class ScheduleBase(ScheduleChoices, models.Model):
         A row that was left alone for an error is looked at again.
         """
         if self._state.adding:
-            self._begin_on_the_grid()
+            self.begin_on_the_grid()
         else:
             fields = self._refresh_the_schedulers_own(kwargs.get("using"))
             if kwargs.get("update_fields") is not None:
@@ -167,7 +171,7 @@ class ScheduleBase(ScheduleChoices, models.Model):
         """
         if not self.enabled:
             return []
-        return upcoming(row_of(self), SystemClock().now(), schedule_defaults(), get_zone, count)
+        return upcoming(row_of(self), present(), schedule_defaults(), get_zone, count)
 
     def success(self) -> bool | None:
         """Whether the last task succeeded. None: there is none, or it has not ended."""
@@ -189,7 +193,7 @@ class ScheduleBase(ScheduleChoices, models.Model):
             return f"[{name}]"
         return format_html('<a href="{}">[{}]</a>', url, name)
 
-    def _begin_on_the_grid(self) -> None:
+    def begin_on_the_grid(self) -> None:
         """Let a new cron schedule begin with a time that it names. One that is wrong stays so."""
         if self.schedule_type != self.CRON or self.next_run is None:
             return

@@ -67,6 +67,9 @@ _says(events.ClusterStopped, logging.INFO)(lambda e: f"Q Cluster-{e.cluster_id} 
 _says(events.ChildReady, logging.INFO)(lambda e: READY[e.role].format(label=e.label, pid=e.pid))
 _says(events.ChildStopped, logging.INFO)(lambda e: STOPPED[e.role].format(label=e.label))
 _says(events.ProcessesStopping, logging.INFO)(lambda e: f"{e.label} stopping cluster processes")
+_says(events.SettingsIgnored, logging.WARNING)(
+    lambda e: f"not applied, since the workers are threads of one process: {', '.join(e.names)}"
+)
 _says(events.SpawnFailed, logging.ERROR)(
     lambda e: f"a {e.role.value} could not be started: {e.reason}"
 )

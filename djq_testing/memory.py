@@ -1,26 +1,46 @@
-"""A broker and a store in memory: the specification of the real ones, in the plainest code there is.
+"""A broker in memory: the specification of the real ones, in the plainest code there is.
 
-Where a real one and its twin here differ, one of them is wrong; the contract suites and the agreement
-test hold them together. Both follow the clock that they are given and live in one process.
+Where a real one and its twin here differ, one of them is wrong; the contract suite and the agreement
+test hold them together. It follows the clock that it is given and lives in one process. Its switches
+say what one kind of broker can and another cannot; `KINDS` has them for the documented brokers.
+
+The store in memory is in `djq_testing.results`, and can be imported from here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+import random
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
-from uuid import UUID
+from typing import Any, Literal, Self
 
 import attrs
 
-from djq.core.call import load_call, load_value
-from djq.core.gathering import Element, Gathered, element_of, gather, refused_iter
-from djq.core.message import Finished, Outcome, TaskMessage
-from djq.exceptions import StoreRefused
+from djq.exceptions import TaskRefused
 from djq.ports import Broker, Clock, Received
+from djq_testing.results import MemoryStore, MemoryTask
+
+__all__ = ["KINDS", "MemoryBroker", "MemoryStore", "MemoryTask", "Row"]
 
 IN_FRONT = datetime(1970, 1, 1, tzinfo=UTC)
+
+ReceiptIsVoid = Literal["when the lease ends", "when delivered again", "never"]
+
+KINDS: Mapping[str, Mapping[str, Any]] = {
+    "redis": {"receipts": False, "bulk_limit": 1},
+    "redis-receipts": {},
+    "disque": {"receipt_is_void": "never", "uncounts": False},
+    "ironmq": {
+        "bulk_limit": 100,
+        "new_receipts": True,
+        "receipt_is_void": "when the lease ends",
+        "uncounts": False,
+    },
+    "sqs": {"bulk_limit": 10, "max_payload": 262_144, "shuffle": 0, "uncounts": False},
+    "mongo": {"bulk_limit": 1, "max_payload": 16_000_000},
+    "orm": {"bulk_limit": 300},
+}
+"""The documented brokers by their names, and the switches that each of them is described by."""
 
 
 @attrs.define
@@ -35,16 +55,13 @@ class Row:
     """How often it was taken; names its deliveries, so it never goes back."""
     unbegun: int = 0
     """How many of these were given back before the task began."""
+    receipt: str = ""
+    """Names the last delivery."""
 
     @property
     def attempt(self) -> int:
         """Which delivery this is, those left out that were given back unbegun."""
         return self.attempts - self.unbegun
-
-    @property
-    def receipt(self) -> str:
-        """Names this delivery: it is void once the package was delivered again."""
-        return f"{self.id}:{self.attempts}"
 
 
 class MemoryBroker(Broker):
@@ -57,31 +74,95 @@ class MemoryBroker(Broker):
         clock: Clock,
         retry_seconds: float = 60.0,
         receipts: bool = True,
+        new_receipts: bool = False,
+        receipt_is_void: ReceiptIsVoid = "when delivered again",
+        counts: bool = True,
+        uncounts: bool = True,
+        bulk_limit: int | None = None,
+        max_payload: int | None = None,
+        shuffle: int | None = None,
+        duplicates: int | None = None,
     ) -> None:
+        """Make an empty queue.
+
+        Args:
+            list_key: The queue's name.
+            clock: The time that leases keep.
+            retry_seconds: How long a lease lasts.
+            receipts: A package stays until it is acknowledged. False: it is gone when it is delivered.
+            new_receipts: A lease that is extended has a new receipt, and the old one is void.
+            receipt_is_void: When the receipt of a lost lease loses its force. "never": it names the
+                package, so that a late word is taken for that of whoever has the package by then.
+            counts: It says how often a package was delivered. False: nobody knows.
+            uncounts: A delivery that is released unbegun is not counted. False: it was one all the same.
+            bulk_limit: Most packages in one `dequeue`.
+            max_payload: Most characters of a package; a larger one is refused.
+            shuffle: A seed: packages are delivered in any order. None: oldest first.
+            duplicates: A seed: one delivery in four leaves a copy in the queue. None: none does.
+        """
         super().__init__(list_key)
-        self.receipts = receipts  # type: ignore[misc]  # one twin for brokers of both promises
+        # One twin for all brokers: what is a class's own there, is an object's own here.
+        self.receipts = receipts  # type: ignore[misc]
+        if bulk_limit is not None:
+            self.bulk_limit = bulk_limit  # type: ignore[misc]
+        if max_payload is not None:
+            self.max_payload = max_payload  # type: ignore[misc]
+        self.new_receipts = new_receipts
+        self.receipt_is_void = receipt_is_void
+        self.counts = counts
+        self.uncounts = uncounts
         self._clock = clock
         self._lease = timedelta(seconds=retry_seconds)
+        self._order = None if shuffle is None else random.Random(shuffle)
+        self._copies = None if duplicates is None else random.Random(duplicates)
         self._rows: list[Row] = []
         self._last_id = 0
 
+    @classmethod
+    def like(cls, kind: str, list_key: str = "default", **switches: Any) -> Self:
+        """Make one that behaves like a documented broker, a key of `KINDS`.
+
+        `switches` are the constructor's own (`clock` and `retry_seconds` too); they go before the kind's.
+        """
+        if kind not in KINDS:
+            raise ValueError(f"{kind!r} is no kind of broker; there are {', '.join(KINDS)}")
+        return cls(list_key, **{**KINDS[kind], **switches})
+
+    @property
+    def ordered(self) -> bool:
+        """It delivers the oldest package first."""
+        return self._order is None
+
     def enqueue(self, task: str) -> str | None:
+        self._refuse_too_large([task])
         self._last_id += 1
         self._rows.append(Row(self._last_id, task, self._clock.now()))
         return str(self._last_id)
 
+    def enqueue_many(self, tasks: Sequence[str]) -> list[str | None]:
+        self._refuse_too_large(tasks)
+        return super().enqueue_many(tasks)
+
     def dequeue(self, limit: int = 1) -> list[Received]:
         now = self._clock.now()
         due = [row for row in self._rows if row.available_at <= now]
-        taken = sorted(due, key=lambda row: (row.available_at, row.id))[:limit]
+        due.sort(key=lambda row: (row.available_at, row.id))
+        if self._order is not None:
+            self._order.shuffle(due)
+        taken = due[: limit if self.bulk_limit is None else min(limit, self.bulk_limit)]
         for row in taken:
             row.taken = True
             row.attempts += 1
             row.available_at = now + self._lease
-        if self.receipts:
-            return [Received(row.receipt, row.package, row.attempt) for row in taken]
-        self._rows = [row for row in self._rows if row not in taken]
-        return [Received(None, row.package, row.attempt) for row in taken]
+            row.receipt = f"{row.id}:{row.attempts}"
+            if self.receipt_is_void == "never":
+                row.receipt = f"{row.id}:"
+        if not self.receipts:
+            self._rows = [row for row in self._rows if row not in taken]
+        for row in taken:
+            if self._copies is not None and self._copies.random() < 0.25:
+                self.enqueue(row.package)
+        return [self._received(row) for row in taken]
 
     def acknowledge(self, id: str) -> None:
         for row in self._held(id):
@@ -90,12 +171,16 @@ class MemoryBroker(Broker):
     def extend(self, id: str) -> str:
         for row in self._held(id):
             row.available_at = self._clock.now() + self._lease
+            if self.new_receipts:
+                row.receipt += "+"
+                return row.receipt
         return id
 
     def release(self, id: str, *, begun: bool = True) -> None:
         for row in self._held(id):
             row.taken = False
-            row.unbegun += 0 if begun else 1
+            if self.uncounts and not begun:
+                row.unbegun += 1
             row.available_at = IN_FRONT
 
     def fail(self, id: str) -> None:
@@ -119,219 +204,28 @@ class MemoryBroker(Broker):
         now = self._clock.now()
         return len([row for row in self._rows if row.taken and row.available_at > now])
 
+    def next_available(self) -> datetime | None:
+        """When the next package comes; in the past: it is here. None: there is none."""
+        return min((row.available_at for row in self._rows), default=None)
+
     def info(self) -> str:
         return "Memory"
 
+    def _refuse_too_large(self, tasks: Sequence[str]) -> None:
+        for task in tasks:
+            if self.max_payload is not None and len(task) > self.max_payload:
+                raise TaskRefused(
+                    f"the task has {len(task):,} characters; at most {self.max_payload:,} can be sent"
+                )
+
+    def _received(self, row: Row) -> Received:
+        receipt = row.receipt if self.receipts else None
+        return Received(receipt, row.package, row.attempt if self.counts else None)
+
     def _held(self, receipt: str) -> list[Row]:
-        return [row for row in self._rows if row.taken and row.receipt == receipt]
-
-
-@attrs.frozen
-class MemoryTask:
-    """A task object with the attributes of a `Task` row."""
-
-    id: str
-    name: str
-    func: str
-    hook: str | None
-    group: str | None
-    body: bytes = attrs.field(repr=False)
-    value: bytes | None = attrs.field(repr=False)
-    started: datetime
-    stopped: datetime
-    success: bool
-    traceback: str = attrs.field(repr=False)
-    attempts: int
-    place: int
-
-    @property
-    def args(self) -> tuple[Any, ...]:
-        """The positional arguments."""
-        return load_call(self.body)[1] if self.body else ()
-
-    @property
-    def kwargs(self) -> dict[str, Any]:
-        """The keyword arguments."""
-        return load_call(self.body)[2] if self.body else {}
-
-    @property
-    def result(self) -> Any:
-        """What the function returned; of a failure the line that says why."""
-        return None if self.value is None else load_value(self.value)
-
-    def time_taken(self) -> float:
-        """Seconds from the call of `async_task` to the outcome."""
-        return (self.stopped - self.started).total_seconds()
-
-
-class MemoryStore:
-    """Outcomes in memory."""
-
-    alias: str | None = None
-
-    def __init__(self, *, save_limit: int = 250) -> None:
-        self._save_limit = save_limit
-        self._tasks: dict[str, MemoryTask] = {}
-        self._elements: dict[str, dict[int, Element]] = {}
-        """The elements of each iter by their places."""
-        self._sent: dict[str, int] = {}
-        """How many links of each chain have been sent."""
-
-    @property
-    def tasks(self) -> list[MemoryTask]:
-        """All that is kept, newest first."""
-        return sorted(self._tasks.values(), key=lambda task: (task.stopped, task.id), reverse=True)
-
-    def save(self, batch: Sequence[Finished]) -> list[Gathered]:
-        tasks, elements = dict(self._tasks), dict(self._elements)
-        gathered = [
-            one for finished in batch if (one := _keep_element(elements, finished)) is not None
-        ]
-        whole = [finished for finished in batch if finished.message.iter is None]
-        gathered = [self._keepable(one) for one in gathered]
-        for finished in (*whole, *(one.finished for one in gathered)):
-            if self._is_kept(finished):
-                task = self.present(finished)
-                _refuse_unfit(task)
-                if task.id not in tasks or not tasks[task.id].success:
-                    tasks[task.id] = task
-        self._tasks.update(tasks)
-        self._elements.update(elements)
-        if self._save_limit > 0 and any(task.success for task in tasks.values()):
-            self._prune()
-        return gathered
-
-    def unit(self) -> AbstractContextManager[None]:
-        """Nothing to undo: what is saved here stays saved."""
-        return nullcontext()
-
-    def kept(self, tasks: Iterable[TaskMessage]) -> dict[str, Finished]:
-        """What is kept of these tasks."""
-        ids = [message.id for message in tasks]
-        return {id: _finished(self._tasks[id]) for id in ids if id in self._tasks}
-
-    def sent(self, links: Iterable[TaskMessage]) -> dict[str, int]:
-        """How many links of the chains of these have been sent."""
-        chains = {link.chain for link in links}
-        return {chain: count for chain, count in self._sent.items() if chain in chains}
-
-    def mark_sent(self, links: Sequence[TaskMessage]) -> None:
-        """Remember that these links have been sent."""
-        for link in links:
-            if link.chain is not None:
-                self._sent[link.chain] = max(self._sent.get(link.chain, 0), link.place + 1)
-
-    def present(self, finished: Finished) -> MemoryTask:
-        """The task object that a hook is called with."""
-        message, outcome = finished.message, finished.outcome
-        return MemoryTask(
-            id=message.id,
-            name=_plain(message.name)[:100],
-            func=_plain(message.func)[:256],
-            hook=message.hook,
-            group=message.group,
-            body=message.body,
-            value=outcome.value,
-            started=message.enqueued_at,
-            stopped=outcome.stopped_at,
-            success=outcome.success,
-            traceback=_plain(outcome.traceback),
-            attempts=finished.attempt,
-            place=message.place,
-        )
-
-    def find(self, task_id_or_name: str | UUID) -> MemoryTask | None:
-        """The task with this id, otherwise the newest with this name."""
-        wanted = task_id_or_name.hex if isinstance(task_id_or_name, UUID) else task_id_or_name
-        named = [task for task in self.tasks if task.name == wanted]
-        return self._tasks.get(wanted) or (named[0] if named else None)
-
-    def group_tasks(self, label: str, *, failures: bool = True) -> list[MemoryTask]:
-        """The tasks of a group, in the order in which they were asked for."""
-        if not isinstance(label, str):
-            raise TypeError(f"{label!r} is no label of a group")
-        tasks = sorted(self._tasks.values(), key=lambda task: (task.started, task.place, task.id))
-        return [task for task in tasks if task.group == label and (failures or task.success)]
-
-    def group_results(self, label: str, *, failures: bool = False) -> list[Any]:
-        """Their results alone."""
-        return [task.result for task in self.group_tasks(label, failures=failures)]
-
-    def group_count(self, label: str, *, failures: bool = False) -> int:
-        """How many outcomes there are in a group; with `failures` how many failures."""
-        tasks = self.group_tasks(label)
-        return len([task for task in tasks if not (failures and task.success)])
-
-    def group_counter(self, label: str, *, failures: bool = False) -> Callable[[], int]:
-        """A function that counts a group."""
-        return lambda: self.group_count(label, failures=failures)
-
-    def group_delete(self, label: str, *, rows: bool = False) -> int:
-        """Take the label off the tasks of a group, or delete them; gives how many there were."""
-        group = self.group_tasks(label)
-        for task in group:
-            del self._tasks[task.id]
-            if not rows:
-                self._tasks[task.id] = attrs.evolve(task, group=None)
-        return len(group)
-
-    def _is_kept(self, finished: Finished) -> bool:
-        save = finished.message.save
-        wanted = self._save_limit >= 0 if save is None else save
-        return wanted or not finished.outcome.success
-
-    def _keepable(self, gathered: Gathered) -> Gathered:
-        try:
-            _refuse_unfit(self.present(gathered.finished))
-        except StoreRefused as error:
-            return refused_iter(gathered, error)
-        return gathered
-
-    def _prune(self) -> None:
-        successes = [task for task in self.tasks if task.success]
-        for task in successes[self._save_limit :]:
-            del self._tasks[task.id]
-
-
-def _keep_element(elements: dict[str, dict[int, Element]], finished: Finished) -> Gathered | None:
-    """Put an element to the others of its iter; gives the iter if it was the last."""
-    message = finished.message
-    if message.iter is None:
-        return None
-    known = elements.get(message.iter, {})
-    is_complete = len(known) == message.total
-    elements[message.iter] = {message.place: element_of(finished), **known}
-    if is_complete or len(elements[message.iter]) != message.total:
-        return None
-    return gather(message, [element for _, element in sorted(elements[message.iter].items())])
-
-
-def _finished(task: MemoryTask) -> Finished:
-    message = TaskMessage(
-        id=task.id,
-        name=task.name,
-        func=task.func,
-        enqueued_at=task.started,
-        body=task.body,
-        group=task.group,
-        hook=task.hook,
-        save=True,
-        place=task.place,
-    )
-    assert task.value is not None, "every outcome has a value"
-    outcome = Outcome(task.success, task.value, task.traceback, task.stopped, seconds=0.0)
-    return Finished(message, outcome, task.attempts)
-
-
-def _plain(text: str) -> str:
-    """Spell out what a database cannot keep in a text: zero bytes and halves of characters."""
-    return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _refuse_unfit(task: MemoryTask) -> None:
-    texts: Iterable[tuple[str | None, int]] = [(task.group, 100), (task.hook, 256)]
-    for text, limit in texts:
-        if text is not None and (len(text) > limit or _plain(text) != text):
-            raise StoreRefused(
-                f"{text!r:.300} cannot be kept; at most {limit} plain characters can"
-            )
+        """The package that this receipt still stands for, if there is one."""
+        found = [row for row in self._rows if row.taken and row.receipt == receipt]
+        if self.receipt_is_void == "when the lease ends":
+            now = self._clock.now()
+            return [row for row in found if row.available_at > now]
+        return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -23,6 +22,11 @@ class MemoryRow:
     held_until: datetime | None = None
 
     @property
+    def shown(self) -> ScheduleRow:
+        """As a scheduler sees it."""
+        return attrs.evolve(self.row, held=self.held_until is not None)
+
+    @property
     def due_at(self) -> datetime | None:
         """When a scheduler has to look at it. None: never."""
         if self.row.pending:
@@ -39,24 +43,39 @@ class MemoryScheduleStore:
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
+        self._last_id = 0
         self.rows: dict[int, MemoryRow] = {}
+
+    @property
+    def store(self) -> MemoryScheduleStore:
+        """Itself: of a store in memory the side door is open, as the contract wants one."""
+        return self
 
     def add(self, *, enabled: bool = True, **fields: Any) -> int:
         """Keep a new schedule; gives its key."""
-        id: int = fields.pop("id", len(self.rows) + 1)
+        id: int = fields.pop("id", self._last_id + 1)
+        self._last_id = max(self._last_id, id)
         self.rows[id] = MemoryRow(ScheduleRow(id=id, **fields), enabled)
         return id
+
+    def row(self, id: int) -> ScheduleRow | None:
+        """The row as it is kept now. None: it is gone."""
+        kept = self.rows.get(id)
+        return None if kept is None else kept.shown
 
     def now(self) -> datetime:
         return self._clock.now()
 
     def next_due(self) -> datetime | None:
-        return min((each.due_at for each in self.rows.values() if each.due_at), default=None)
+        rows = self.rows.values()
+        return min((at for each in rows if (at := each.due_at) is not None), default=None)
 
     @contextmanager
     def unit(self) -> Iterator[None]:
         """What goes wrong in it leaves everything as it was."""
-        before = copy.deepcopy(self.rows)
+        before = {
+            id: MemoryRow(each.row, each.enabled, each.held_until) for id, each in self.rows.items()
+        }
         try:
             yield
         except BaseException:
@@ -64,10 +83,12 @@ class MemoryScheduleStore:
             raise
 
     def take(self, now: datetime, limit: int) -> list[ScheduleRow]:
-        due = [(each.due_at, each) for each in self.rows.values() if each.due_at is not None]
-        due = sorted((at, each.row.id, each) for at, each in due if at <= now)  # type: ignore[misc]
-        found = [each for _, _, each in due[:limit]]  # type: ignore[misc]
-        return [attrs.evolve(each.row, held=each.held_until is not None) for each in found]
+        due = sorted(
+            (at, id)
+            for id, each in self.rows.items()
+            if (at := each.due_at) is not None and at <= now
+        )
+        return [self.rows[id].shown for _, id in due[:limit]]
 
     def put(self, changes: Sequence[Change]) -> None:
         for change in changes:

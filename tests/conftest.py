@@ -9,6 +9,8 @@ from django.db import connections
 
 from tests import settings
 
+collect_ignore = ["sample"]  # a project of its own: `tests/kit/test_sample_project.py` runs it
+
 ALIASES = ("default", *settings.SERVERS)
 
 

@@ -84,7 +84,7 @@ class Sentinel:
         self._greeted = False
         self._report_at = 0.0
         self._reported: tuple[object, ...] = ()
-        self._renew_at = around.clock.monotonic() + plan.lease_seconds / 3
+        self._renew_at = 0.0
         self._confirmed_at = 0.0
         self._told: dict[ChildId, int] = {}
         self._told_running = False
@@ -346,16 +346,22 @@ class Sentinel:
             pusher.send(Probe(self._probe))
 
     def _renew(self, now: float) -> None:
-        if now < self._renew_at or not self._plan.policy.receipts:
+        if not self._holds_leases:
+            # What comes after this step was leased after it, or about then.
+            self._renew_at = now + self._plan.lease_seconds / 3
+            return
+        if now < self._renew_at:
             return
         monitor = self._first(Role.MONITOR)
         if monitor is None:
             # Not put off: the next one renews as soon as it is ready.
             return
         self._renew_at = now + self._plan.lease_seconds / 3
-        receipts = self.book.receipts()
-        if receipts:
-            self._links[monitor].send(Renew(receipts))
+        self._links[monitor].send(Renew(self.book.receipts()))
+
+    @property
+    def _holds_leases(self) -> bool:
+        return self._plan.policy.receipts and bool(self.book.entries)
 
     def _first(self, role: Role) -> ChildId | None:
         """The child of a role that has one seat. None: it is not ready, or leaving."""
@@ -381,7 +387,7 @@ class Sentinel:
         """Seconds until time alone gives something to do."""
         moments = [
             self._report_at,
-            max(self._renew_at, now + SOON_SECONDS) if self._plan.policy.receipts else None,
+            max(self._renew_at, now + SOON_SECONDS) if self._holds_leases else None,
             self.book.next_deadline(),
             self.book.next_stuck(),
             self.closing.next_due(),

@@ -22,6 +22,7 @@ CHARACTERS_MAX = 100
 FIELDS = 5
 SECOND = timedelta(seconds=1)
 ANY_DAY = datetime(2000, 1, 1)  # noqa: DTZ001 - a wall time
+NEVER = datetime(9000, 1, 1)  # noqa: DTZ001 - a wall time, long after the years in which schedules run
 
 NICKNAMES = {
     "@yearly": "0 0 1 1 *",
@@ -44,16 +45,13 @@ class Cron:
     every_hour: bool
     """It names minutes of every hour: then it goes by elapsed time, as hourly schedules do."""
 
-    def at_or_after(self, wall: datetime) -> datetime | None:
-        """The first wall time from this one on that it names. None: none in fifty years."""
-        before = wall.replace(microsecond=0) - SECOND
-        if wall.microsecond:
-            before += SECOND
-        return next(iter(CronSim(self.expression, before)), None)
+    def at_or_after(self, wall: datetime) -> datetime:
+        """The first wall time from this one on, a whole second, that it names; `NEVER` in fifty years."""
+        return self.after(wall - SECOND)
 
-    def after(self, wall: datetime) -> datetime | None:
-        """The first wall time after this one that it names. None: none in fifty years."""
-        return next(iter(CronSim(self.expression, wall.replace(microsecond=0))), None)
+    def after(self, wall: datetime) -> datetime:
+        """The first wall time after this one that it names; `NEVER` if there is none in fifty years."""
+        return next(iter(CronSim(self.expression, wall.replace(microsecond=0))), NEVER)
 
 
 def parse_cron(text: str) -> Cron:

@@ -33,6 +33,13 @@ class ClusterStopped(Event):
 
 
 @attrs.frozen
+class SettingsIgnored(Event):
+    """These settings are about processes, and this cluster's children are threads."""
+
+    names: tuple[str, ...]
+
+
+@attrs.frozen
 class ChildReady(Event):
     """A child (or the sentinel) can work; `label` is its process name as the manual prints it."""
 

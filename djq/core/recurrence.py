@@ -88,13 +88,11 @@ def following(rule: Rule, slot: Slot) -> Slot | None:
     step = _elapsed(rule)
     if step is not None:
         return _within(_at(rule, slot.at + step))
-    wall = slot.wall
-    while wall < WALL_LAST:
+    wall, at = slot.wall, slot.at
+    while at <= slot.at:
         wall = _calendar_step(rule, wall)
         at = moment_of(wall, rule.zone)
-        if at > slot.at:
-            return _within(Slot(at, wall))
-    return None
+    return _within(Slot(at, wall))
 
 
 def first_after(rule: Rule, slot: Slot, moment: datetime) -> Slot | None:
@@ -152,20 +150,16 @@ def _cron_slot(rule: Rule, after: datetime) -> Slot | None:
         after = FIRST - timedelta(microseconds=1)
     if rule.cron.every_hour:
         return _cron_by_elapsed_time(rule.cron, rule.zone, after)
-    wall: datetime | None = wall_of(after, rule.zone)
-    while wall is not None and wall < WALL_LAST:
+    wall = rule.cron.after(wall_of(after, rule.zone))
+    while (at := moment_of(wall, rule.zone)) <= after:
         wall = rule.cron.after(wall)
-        if wall is not None:
-            at = moment_of(wall, rule.zone)
-            if at > after:
-                return _within(Slot(at, wall))
-    return None
+    return _within(Slot(at, wall))
 
 
 def _cron_by_elapsed_time(cron: Cron, zone: tzinfo, after: datetime) -> Slot | None:
     """The first real moment after this one at which the clocks show what the expression names."""
     moment, wall = after, cron.after(wall_of(after, zone))
-    while wall is not None and wall < WALL_LAST:
+    while wall < WALL_LAST:
         # As if the clocks went on as they do at `moment`, up to their next change.
         at = moment + (wall - wall_of(moment, zone))
         change = next_change(moment, at, zone)

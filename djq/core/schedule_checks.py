@@ -95,9 +95,9 @@ def upcoming(
             return
         if first.at > now or (catch_up and row.overlap != SKIP):
             yield from slots(rule, first)
-            return
-        yield first
-        yield from slots(rule, first_after(rule, first, now))
+        else:
+            yield first
+            yield from slots(rule, first_after(rule, first, now))
 
     return [_upcoming(slot, rule.zone) for slot in islice(runs(), max(left, 0))]
 

@@ -29,6 +29,9 @@ from djq.core.protocol import Delivery, Verdict
 EXIT_UNKNOWN = 256
 """In place of an exit code, of which there are 256: the process is gone, and nobody knows how."""
 
+EXIT_ABANDONED = 257
+"""In place of an exit code: the child is a thread, which nobody can end; nobody listens to it any more."""
+
 
 @attrs.frozen(kw_only=True)
 class Policy:
@@ -138,6 +141,8 @@ def describe_exit(code: int) -> str:
     """Say how a process ended: `code` is its exit code, a signal's number being negative."""
     if code == EXIT_UNKNOWN:
         return "exit code unknown, since something else in its parent collected it"
+    if code == EXIT_ABANDONED:
+        return "its thread left to itself, since a thread cannot be killed"
     if code >= 0:
         return f"exit code {code}"
     try:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import django.db.models.functions.comparison
-import django.utils.timezone
 from django.db import migrations, models
 
 import djq.models
+import djq.schedule
 import djq.schedules.fields
 
 
@@ -169,7 +169,7 @@ class Migration(migrations.Migration):
                 (
                     "next_run",
                     djq.schedules.fields.MomentField(
-                        default=django.utils.timezone.now, null=True, verbose_name="next run"
+                        default=djq.schedule.present, null=True, verbose_name="next run"
                     ),
                 ),
                 ("task", models.CharField(editable=False, max_length=100, null=True)),

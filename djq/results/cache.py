@@ -112,14 +112,16 @@ class CacheStore:
         return {keys[key]: count for key, count in found.items()}
 
     def mark_sent(self, links: Sequence[TaskMessage]) -> None:
-        """Remember that these links have been sent."""
+        """Remember that these links have been sent; what is known already is not taken back."""
         counts = {
             chain_key(link.chain): link.place + 1
             for link in sorted(links, key=lambda link: link.place)
             if link.chain is not None
         }
         with self._guard():
-            self._set_many(counts, KEPT_SECONDS)
+            known = self._get_many(list(counts))
+            highest = {key: max(count, known.get(key, 0)) for key, count in counts.items()}
+            self._set_many(highest, KEPT_SECONDS)
 
     def present(self, finished: Finished) -> Task:
         """The task object that a hook is called with: an unsaved one."""

@@ -104,17 +104,20 @@ class DatabaseStore:
         with self._guard(), transaction.atomic(using=self._alias):
             for finished in elements:
                 self._refuse_oversized(finished.message.id, _size(finished))
-            gathered = [self._save_gathered(one) for one in self._elements.keep(elements)]
+            complete = self._elements.keep(elements)
+            # The iters last: their successes may push others out of the limit, which stand until then.
             self._save_whole(whole)
-        return gathered
+            return [self._save_gathered(one) for one in complete]
 
     def _save_whole(self, batch: Sequence[Finished]) -> None:
         # In the order of ids: monitors that write the same tasks never wait for one another in a ring.
-        kept = winners(finished for finished in batch if self._is_kept(finished))
+        wanted = [finished for finished in batch if self._is_kept(finished)]
+        kept = winners(wanted)
         if not kept:
             return
         with self._guard():
-            for finished in kept:
+            # One that another of this batch stands for is refused as it would be by itself.
+            for finished in wanted:
                 refuse_unfit(finished.message)
             rows = [self._row(finished) for finished in kept]
             with transaction.atomic(using=self._alias):

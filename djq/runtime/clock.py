@@ -7,6 +7,21 @@ import datetime
 import random
 import time
 import uuid
+from typing import Protocol
+
+from djq.ports import Clock
+
+
+class CallersClock(Clock, Protocol):
+    """A clock for callers too: they can wait on it."""
+
+    def pause(self, seconds: float) -> None:
+        """Let time pass: for a caller that waits for a result, never for a component."""
+        ...
+
+    async def apause(self, seconds: float) -> None:
+        """As `pause`; the event loop goes on meanwhile."""
+        ...
 
 
 class SystemClock:

@@ -15,6 +15,7 @@ it, so here it goes back when there is doubt, and the pool tries what it has.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -37,16 +38,36 @@ LEAST_LOCK_MILLISECONDS = 500
 IDLE_SECONDS = 1.0
 """How long a connection may lie unused before it is tried first, which costs one round trip."""
 
-_left_at = _clock.monotonic()
+
+class _Own(threading.local):
+    """What each thread has of its own, as it has its own connections."""
+
+    is_tuned = False
+    """Its connections to SQLite wait for their turn."""
+
+    lock_milliseconds: int | None = None
+    """How long its connections wait for another's lock. None: as long as the server says."""
+
+    def __init__(self) -> None:
+        self.left_at = _clock.monotonic()
+        """When its last task ended."""
+
+
+_own = _Own()
+
+
+def close_own() -> None:
+    """Close this thread's connections to databases and caches; one from a pool goes back to it."""
+    connections.close_all()
+    caches.close_all()
 
 
 def close_all() -> None:
-    """Close every connection of this process to a database or a cache, and every pool.
+    """Close every connection of this process, of which only this thread has any, and every pool.
 
     Call it before a fork.
     """
-    connections.close_all()
-    caches.close_all()
+    close_own()
     for connection in connections.all(initialized_only=True):
         close_pool = getattr(connection, "close_pool", None)
         if close_pool is not None:
@@ -55,10 +76,9 @@ def close_all() -> None:
 
 @contextmanager
 def fresh_connections() -> Iterator[None]:
-    """Surround one task in a worker process. A process that the task forked does not come back."""
-    global _left_at  # noqa: PLW0603 - a process has one set of connections, and one last use of it
+    """Surround one task in a worker. A process that the task forked does not come back."""
     pid = os.getpid()
-    if _clock.monotonic() - _left_at >= IDLE_SECONDS:
+    if _clock.monotonic() - _own.left_at >= IDLE_SECONDS:
         _distrust()
     try:
         yield
@@ -68,7 +88,7 @@ def fresh_connections() -> Iterator[None]:
             os._exit(0)
         for connection in connections.all(initialized_only=True):
             _tidy(connection)
-        _left_at = _clock.monotonic()
+        _own.left_at = _clock.monotonic()
 
 
 def tune_sqlite() -> None:
@@ -80,25 +100,40 @@ def tune_sqlite() -> None:
     connection_created.connect(_wait_for_the_lock, dispatch_uid="djq.runtime.scope")
 
 
+def tune_sqlite_here() -> None:
+    """As `tune_sqlite`, in a cluster's thread: those of the program around it stay as they are."""
+    _own.is_tuned = True
+    connection_created.connect(_wait_if_tuned, dispatch_uid="djq.runtime.scope.own")
+
+
 def bound_lock_waits(seconds: float) -> None:
-    """In the monitor: no statement waits longer for another's lock; it fails, and is tried again.
+    """In a monitor: no statement waits longer for another's lock; it fails, and is tried again.
 
-    Whoever waits in the database cannot renew leases meanwhile, and they would run out.
+    Whoever waits in the database cannot renew leases meanwhile, and they would run out. It holds for
+    the connections that this thread opens from now on.
     """
-    milliseconds = max(int(seconds * 1000), LEAST_LOCK_MILLISECONDS)
+    _own.lock_milliseconds = max(int(seconds * 1000), LEAST_LOCK_MILLISECONDS)
+    connection_created.connect(_bound_the_wait, dispatch_uid="djq.runtime.scope.bound")
 
-    def bound(connection: BaseDatabaseWrapper, **_: object) -> None:
-        statements = {
-            "postgresql": f"SET lock_timeout = {milliseconds}",
-            "mysql": f"SET SESSION innodb_lock_wait_timeout = {max(milliseconds // 1000, 1)}, "
-            f"lock_wait_timeout = {max(milliseconds // 1000, 1)}",
-            "sqlite": f"PRAGMA busy_timeout = {min(milliseconds, BUSY_MILLISECONDS)}",
-        }
-        if connection.vendor in statements:
-            with connection.cursor() as cursor:
-                cursor.execute(statements[connection.vendor])
 
-    connection_created.connect(bound, weak=False, dispatch_uid="djq.runtime.scope.bound")
+def _bound_the_wait(connection: BaseDatabaseWrapper, **_: object) -> None:
+    milliseconds = _own.lock_milliseconds
+    if milliseconds is None:
+        return
+    statements = {
+        "postgresql": f"SET lock_timeout = {milliseconds}",
+        "mysql": f"SET SESSION innodb_lock_wait_timeout = {max(milliseconds // 1000, 1)}, "
+        f"lock_wait_timeout = {max(milliseconds // 1000, 1)}",
+        "sqlite": f"PRAGMA busy_timeout = {min(milliseconds, BUSY_MILLISECONDS)}",
+    }
+    if connection.vendor in statements:
+        with connection.cursor() as cursor:
+            cursor.execute(statements[connection.vendor])
+
+
+def _wait_if_tuned(connection: BaseDatabaseWrapper, **_: object) -> None:
+    if _own.is_tuned:
+        _wait_for_the_lock(connection)
 
 
 def _wait_for_the_lock(connection: BaseDatabaseWrapper, **_: object) -> None:

@@ -154,30 +154,47 @@ class ForkSpawner:
         """The child's whole life; never returns."""
         code = EXIT_CRASHED
         try:
-            self._poller.abandon()
-            ours.close()
-            for process in (*self._processes.values(), *self._ended.values()):
-                process.link.close()
-                if process.pidfd is not None:
-                    os.close(process.pidfd)
-            for close in self._close_in_child:
-                close()
-            poller = Poller()
-            if tray is not None:
-                tray.belong_to_child(poller)
-            link = SocketLink(theirs, poller, waits=True, tray=tray)
-            self._main(child, label, link, poller)
-            code = 0
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else EXIT_CRASHED
-        except BaseException:  # noqa: BLE001 - the child ends here, and says why
-            traceback.print_exc()
+            code = exit_code_of(lambda: self._live_to_its_end(child, label, ours, theirs, tray))
         finally:
             try:
                 sys.stdout.flush()
                 sys.stderr.flush()
             finally:
                 os._exit(code)
+
+    def _live_to_its_end(
+        self,
+        child: ChildId,
+        label: str,
+        ours: socket.socket,
+        theirs: socket.socket,
+        tray: Tray | None,
+    ) -> None:
+        self._poller.abandon()
+        ours.close()
+        for process in (*self._processes.values(), *self._ended.values()):
+            process.link.close()
+            if process.pidfd is not None:
+                os.close(process.pidfd)
+        for close in self._close_in_child:
+            close()
+        poller = Poller()
+        if tray is not None:
+            tray.belong_to_child(poller)
+        link = SocketLink(theirs, poller, waits=True, tray=tray)
+        self._main(child, label, link, poller)
+
+
+def exit_code_of(life: Callable[[], None]) -> int:
+    """Live a child's life to its end and give its exit code; a crash is told on standard error."""
+    try:
+        life()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else EXIT_CRASHED
+    except BaseException:  # noqa: BLE001 - the child ends here, and says why
+        traceback.print_exc()
+        return EXIT_CRASHED
+    return 0
 
 
 def _pidfd_of(pid: int) -> int | None:

@@ -14,7 +14,6 @@ from asgiref.sync import sync_to_async
 
 from djq import assembly
 from djq.ports import Broker
-from djq.runtime.clock import SystemClock
 from djq.tasks import chaining, iterating, reading, sending
 from djq.tasks.reading import Cached
 from djq.tasks.sending import Call, Func
@@ -112,5 +111,5 @@ async def _wait_for_group(
 
 
 def _waiter() -> AsyncWaiter:
-    clock = SystemClock()
+    clock = assembly.callers_clock()
     return AsyncWaiter(clock, clock.apause)

@@ -9,7 +9,6 @@ from uuid import UUID
 from djq import assembly
 from djq.brokers import get_broker
 from djq.ports import Broker
-from djq.runtime.clock import SystemClock
 from djq.tasks.waiting import FOREVER, Waiter
 
 if TYPE_CHECKING:
@@ -157,8 +156,8 @@ def queue_size(broker: Broker | None = None) -> int:
 
 
 def make_waiter() -> Waiter:
-    """A waiter on the system's clock."""
-    clock = SystemClock()
+    """A waiter on the clock of callers."""
+    clock = assembly.callers_clock()
     return Waiter(clock, clock.pause)
 
 

@@ -18,6 +18,7 @@ from djq.core.codec import Codec
 from djq.core.config import Config
 from djq.core.options import Options
 from djq.ports import Broker
+from djq.wiring import wiring
 
 BULK = 500
 """Packages in one call to the broker."""
@@ -43,7 +44,7 @@ class Road:
             ConfigError: The settings have errors, or choose no broker.
         """
         config = get_config()
-        sync = config.sync if options.sync is None else options.sync
+        sync = _runs_here(config, options)
         cached = config.cached if options.cached is None else options.cached
         if cached:
             assembly.refuse_unshared_cache(config, sync=sync)
@@ -74,7 +75,7 @@ class Road:
             StoreUnavailable: A task that ran here could not be saved.
         """
         if self.broker is None:
-            inline.run(self._sealable(frames))
+            (wiring().run or inline.run)(self._sealable(frames))
             return
         codec = self._codec(self.broker)
         packages = (seal_for(self.broker, codec, frame) for frame in frames)
@@ -105,6 +106,13 @@ class Road:
 
     def _codec(self, broker: Broker) -> Codec:
         return assembly.make_codec(self.config, broker.list_key)
+
+
+def _runs_here(config: Config, options: Options) -> bool:
+    instead = wiring().sync
+    if instead is None:
+        return config.sync if options.sync is None else options.sync
+    return instead or bool(options.sync)
 
 
 def _enqueue(broker: Broker, packages: Iterable[str]) -> None:

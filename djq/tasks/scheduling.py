@@ -24,6 +24,7 @@ from djq.core.schedules import SKIP, Run, anchor_of, rule_of, slot_of
 from djq.exceptions import DjqError, ScheduleRefused
 from djq.schedules.fields import ScheduleChoices
 from djq.schedules.rows import row_of
+from djq.wiring import wiring
 
 if TYPE_CHECKING:
     from djq.models import Schedule
@@ -105,8 +106,13 @@ def schedule(
     )
     if next_run is not None:
         made.next_run = next_run
-    _check(made)
-    made.save()
+    keep = wiring().keep_schedule
+    _check(made, among_others=keep is None)
+    if keep is None:
+        made.save()
+    else:
+        made.begin_on_the_grid()
+        keep(made)
     return made
 
 
@@ -198,9 +204,9 @@ def _writable(q_options: Mapping[str, Any] | None) -> dict[str, Any]:
     return given
 
 
-def _check(made: Schedule) -> None:
+def _check(made: Schedule, *, among_others: bool) -> None:
     try:
-        made.full_clean()
+        made.full_clean(validate_unique=among_others, validate_constraints=among_others)
     except ValidationError as error:
         sentences = [
             f"{field}: {' '.join(messages)}" for field, messages in error.message_dict.items()

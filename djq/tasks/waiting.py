@@ -7,6 +7,7 @@ from math import inf
 from typing import TypeVar
 
 from djq.ports import Clock
+from djq.wiring import wiring
 
 PAUSE_SECONDS_FIRST = 0.001
 PAUSE_SECONDS_MAX = 0.05
@@ -65,6 +66,9 @@ class Pauses:
 
     def next_seconds(self) -> float:
         """How long to pause now; 0 or less when the time is up."""
+        refuse = wiring().endless
+        if refuse is not None and self._seconds == inf:
+            refuse()
         # The pauses count too: a test that froze the clock would wait for ever.
         left = min(self._deadline - self._clock.monotonic(), self._seconds - self._paused)
         pause = min(self._next, left)

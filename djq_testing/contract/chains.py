@@ -42,6 +42,16 @@ class ChainContract(StoreFixtures):
 
         assert dict(store.sent([link(2)])) == {task_id(1): 3}
 
+    def test_an_earlier_link_that_is_marked_later_takes_nothing_back(
+        self, store: SearchableStore
+    ) -> None:
+        store.mark_sent([link(3)])
+
+        store.mark_sent([link(1), link(1, chain=2)])
+
+        sent = store.sent([link(0, chain=number) for number in (1, 2)])
+        assert dict(sent) == {task_id(1): 4, task_id(2): 2}
+
     def test_chains_are_not_taken_for_iters(self, store: SearchableStore) -> None:
         store.mark_sent([link(1)])
 

@@ -11,6 +11,7 @@ from djq_testing.contract.samples import (
     MakeStore,
     SearchableStore,
     StoreFixtures,
+    element,
     finished,
     messages,
     task_id,
@@ -56,6 +57,15 @@ class LimitContract(StoreFixtures):
         store.save([finished(number, minute=number) for number in (3, 4)])
 
         assert self.kept(store, range(6)) == [0, 1, 2, 4]
+
+    def test_limit_is_seen_to_when_the_whole_batch_is_kept(self, make_store: MakeStore) -> None:
+        store = make_store(1)
+        store.save([finished(1, minute=-1)])
+
+        store.save([element(0, 1), finished(1, success=False, minute=9)])
+
+        assert self.kept(store, range(3)) == []
+        assert store.find(task_id(900)) is not None
 
     def test_negative_limit_keeps_no_success(self, make_store: MakeStore) -> None:
         store = make_store(-1)

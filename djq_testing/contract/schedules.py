@@ -25,7 +25,10 @@ TOKEN = "a" * 32
 class Kept(Protocol):
     """A store with a side door."""
 
-    store: ScheduleStore
+    @property
+    def store(self) -> ScheduleStore:
+        """The store itself."""
+        ...
 
     def add(self, **fields: Any) -> int:
         """Keep a schedule with these fields (`enabled` too); gives its key."""

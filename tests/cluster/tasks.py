@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import multiprocessing
 import os
@@ -166,6 +167,15 @@ def _square_and_handler(number):
     return number * number, signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
+def can_be_ended():
+    """Whether a process that the task forks has the default behaviour for SIGTERM."""
+    pid = os.fork()
+    if pid == 0:
+        # Nothing else: locks that other threads held are held here for ever.
+        os._exit(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
+
+
 def use_pool():
     """What processes forked by a task do with their work and with SIGTERM."""
     with multiprocessing.get_context("fork").Pool(2) as pool:
@@ -269,6 +279,19 @@ def ignore_signals():
 def leave_thread(seconds):
     threading.Thread(target=time.sleep, args=(seconds,), daemon=False).start()
     return "threaded"
+
+
+def write_late(path, words):
+    """Leave words where only a flush of standard output writes them, and more for the very end."""
+    sys.stdout = Path(path).open("w", encoding="utf-8")  # noqa: SIM115 - it stays open
+    print(words)  # noqa: T201 - that is what it does
+    atexit.register(print, "at exit")
+
+
+def babble():
+    """Write to standard output without end."""
+    while True:
+        print("words " * 1000)  # noqa: T201 - that is what it does
 
 
 def leave_grandchild(seconds):

@@ -114,7 +114,7 @@ class RecordingStore:
 class Bench(parts.Scene):
     """A monitor that has said that it is ready, and the sentinel's end of its link."""
 
-    def __init__(self, *, one_database=False, receipts=True, max_payload=1_000_000):
+    def __init__(self, *, one_database=False, receipts=True, max_payload=1_000_000, schedules=None):
         super().__init__()
         self.journal = Journal()
         self.broker = RecordingBroker(self.journal)
@@ -126,6 +126,7 @@ class Bench(parts.Scene):
             link=self,
             broker=self.broker,
             store=self.store,
+            schedules=schedules,
             codec=parts.codec(max_payload=max_payload),
             around=self.around,
             label="Process-1:3",

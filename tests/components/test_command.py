@@ -231,3 +231,11 @@ def test_a_stop_is_passed_to_the_sentinel_as_a_word(bench):
     bench.step()
 
     assert bench.spawner.ends[sentinel()].receive() == [Stop(StopLevel.HASTY)]
+
+
+def test_a_message_that_is_for_another_box_is_no_report(bench):
+    before = bench.command.report
+
+    bench.say(Stop(StopLevel.GENTLE))
+
+    assert bench.command.report == before

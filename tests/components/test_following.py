@@ -6,11 +6,11 @@ import attrs
 import pytest
 
 from djq.core.call import load_call
-from djq.core.events import ServiceAway, TaskSaved
-from djq.core.frame import unpack
+from djq.core.events import ServiceAway, TaskSaved, TaskUnsaved
+from djq.core.frame import pack, unpack
 from djq.core.protocol import Verdict
 from tests.components.chain_bench import HOOK, ChainBench, failed, succeeded
-from tests.core.chain_samples import CHAIN, chain
+from tests.core.chain_samples import CHAIN, chain, link
 
 STOPPED = "ChainStopped"
 each_database = pytest.mark.parametrize("one_database", [False, True])
@@ -434,3 +434,48 @@ def test_a_monitor_that_dies_at_any_point_leaves_nothing_undone(one_database, po
     assert {message.id for message in bench.sent} == {message.id for message in calm.sent}
     if one_database:
         assert len(bench.sent) == len(calm.sent)
+
+
+# Failures of links that the store can never keep as they are.
+
+
+def chain_with_an_unkeepable_link():
+    last = link(2, total=3, chain=CHAIN)
+    middle = link(1, total=3, chain=CHAIN, group="g" * 101, rest=pack(last))
+    return link(0, total=3, chain=CHAIN, rest=pack(middle))
+
+
+@each_database
+def test_a_link_that_never_ran_and_cannot_be_kept_costs_no_other_its_outcome(one_database):
+    bench = ChainBench(one_database=one_database)
+    bench.end(failed(chain_with_an_unkeepable_link()))
+
+    assert bench.outcomes == {"link-0": "ValueError", "link-1": STOPPED, "link-2": STOPPED}
+    assert bench.store.find("link-1").group is None
+    assert [event.name for event in bench.observer.of(TaskUnsaved)] == ["link-1"]
+    assert bench.kept_tickets == [1]
+
+
+@each_database
+def test_a_link_that_neither_broker_nor_store_takes_is_kept_bare(one_database):
+    bench = ChainBench(one_database=one_database)
+    bench.broker.refuses = {"link-1"}
+    bench.end(succeeded(chain_with_an_unkeepable_link()))
+
+    assert bench.outcomes == {"link-0": "value", "link-1": "TaskRefused", "link-2": STOPPED}
+    assert [event.name for event in bench.observer.of(TaskUnsaved)] == ["link-1"]
+    assert bench.kept_tickets == [1]
+
+
+def test_an_unkeepable_link_in_a_batch_of_several_harms_none_of_them():
+    bench = ChainBench()
+    other = attrs.evolve(link(7), name="other")
+    bench.end(failed(chain_with_an_unkeepable_link()), succeeded(other))
+
+    assert bench.outcomes == {
+        "link-0": "ValueError",
+        "link-1": STOPPED,
+        "link-2": STOPPED,
+        "other": "value",
+    }
+    assert sorted(bench.kept_tickets) == [1, 2]

@@ -18,7 +18,10 @@ from djq.core.events import (
 from djq.core.frame import unpack
 from djq.core.message import Finished, Kind
 from djq.core.protocol import Keep, Kept, Ready, Verdict
+from djq.core.schedules import RUN_FAILED
 from djq.ports import Wait
+from djq_testing.clock import ManualClock
+from djq_testing.schedules import MemoryScheduleStore
 from tests.components import parts
 from tests.components.monitor_bench import HOOK, Bench
 
@@ -316,3 +319,15 @@ def test_two_databases_are_two_transactions(broker, store):
 
     assert "begin" not in bench.journal.verbs
     assert bench.kept_tickets == [1]
+
+
+def test_a_schedule_is_told_how_its_task_ended():
+    schedules = MemoryScheduleStore(clock=ManualClock())
+    task_id = parts.message(1).id
+    rows = [schedules.add(func="f.g", task=task_id, unfinished=task_id) for _ in range(2)]
+    bench = Bench(schedules=schedules)
+    bench.keep(parts.settled(1, outcome=parts.FAILURE, schedule=rows[0]), parts.settled(2))
+    told, other = map(schedules.row, rows)
+
+    assert (told.unfinished, told.last_error) == ("", RUN_FAILED + "ValueError: no")
+    assert (other.unfinished, other.last_error) == (task_id, "")

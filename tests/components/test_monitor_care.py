@@ -18,7 +18,7 @@ from djq.core.events import (
 )
 from djq.core.lifecycle import Role
 from djq.core.message import Kind
-from djq.core.protocol import Keep, Renew, Renewed, Stop, StopLevel, Verdict
+from djq.core.protocol import Credit, Keep, Renew, Renewed, Stop, StopLevel, Verdict
 from djq.ports import Wait
 from tests.components import parts
 from tests.components.monitor_bench import HOOK, Bench
@@ -321,3 +321,10 @@ def test_a_monitor_without_a_sentinel_does_not_wait_for_a_store_that_is_away(ben
     bench.sentinel.close()
 
     assert bench.monitor.step() is None
+
+
+def test_a_message_that_is_for_another_box_is_passed_over(bench):
+    bench.sentinel.send(Credit(5))
+
+    assert bench.monitor.step() == Wait(None)
+    assert bench.journal == []

@@ -7,7 +7,7 @@ import pytest
 from djq.components.pusher import FETCH_MAX, Pusher
 from djq.core.events import ChildStopped, PackageRefused, ServiceAway, ServiceBack
 from djq.core.lifecycle import Role
-from djq.core.protocol import Credit, Deliveries, Empty, Probe, Ready, Stop, StopLevel
+from djq.core.protocol import Credit, Deliveries, Empty, Probe, Ready, Renew, Stop, StopLevel
 from djq.exceptions import BrokerUnavailable
 from djq.ports import Broker, Received, Wait
 from djq_testing.memory import MemoryBroker
@@ -370,3 +370,13 @@ def test_an_attempt_is_the_one_that_the_broker_counted():
     bench.pusher.step()
 
     assert [item.attempt for item in bench.deliveries] == [2]
+
+
+def test_a_message_that_is_for_another_box_is_passed_over():
+    bench = Bench(Shelf([given(1)]), credit=0)
+    bench.pusher.step()
+
+    bench.sentinel.send(Renew(("r1",)))
+
+    assert bench.pusher.step() == Wait(None)
+    assert bench.broker.asked == []

@@ -177,6 +177,17 @@ def test_a_store_that_is_away_is_asked_again_after_growing_pauses(scene):
     assert len(scene.observer.of(ServiceAway)) == 1
 
 
+def test_a_scheduler_that_has_to_wait_asks_nobody_meanwhile(scene):
+    scene.add()
+    scene.broker.before = BrokerUnavailable("away")
+    wait = scene.run()
+
+    scene.clock.advance(wait.seconds / 2)
+
+    assert scene.scheduler.step() == Wait(pytest.approx(wait.seconds / 2))
+    assert scene.broker.calls == 1
+
+
 def test_who_dies_between_taking_and_sending_leaves_the_same_tasks_to_another():
     scene = Scheduling(shared=False)
     scene.add(schedule_type="H", next_run=NOON - HOUR, intended_date_kwarg="when")
@@ -335,3 +346,29 @@ def test_what_another_scheduler_holds_is_asked_for_again_soon(scene):
     scene.store.take = lambda _now, _limit: []
 
     assert scene.run() == Wait(0.1)
+
+
+class WallClock:
+    """Shows what a test sets it to."""
+
+    def __init__(self, time):
+        self.time = time
+
+    def now(self):
+        return self.time
+
+
+def test_a_clock_that_was_set_forward_and_back_holds_nobody_up():
+    scene = Scheduling()
+    wall = scene.store._clock = WallClock(NOON)
+    scene.run()
+    wall.time = NOON + 5 * HOUR
+    scene.add(args="no literal(")
+    scene.run()
+    held = scene.store.rows[1].held_until
+
+    wall.time = NOON
+    scene.run()
+
+    assert held == NOON + 5 * HOUR + HELD
+    assert scene.store.rows[1].held_until == NOON + HELD

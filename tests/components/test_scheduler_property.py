@@ -10,16 +10,9 @@ from hypothesis import strategies as st
 
 from djq.core.call import load_call
 from djq.core.schedules import SENDING
+from djq_testing.strategies import cron_expressions, moments, time_zones
 from tests.components.schedule_parts import Scheduling
 from tests.core import schedule_oracle as oracle
-
-ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Pacific/Apia", "UTC")
-STARTS = (
-    datetime(2026, 3, 27, 1, 30, tzinfo=UTC),
-    datetime(2026, 10, 23, 0, 30, tzinfo=UTC),
-    datetime(2011, 12, 28, 12, 30, tzinfo=UTC),
-)
-CRONS = ("30 2 * * *", "*/30 * * * *", "0 1-3 * * *")
 
 
 class Hands:
@@ -39,14 +32,16 @@ class Hands:
 @st.composite
 def histories(draw):
     """A schedule, and who steps when: (hours since the start, which scheduler, it dies then)."""
+    zone = draw(time_zones())
     kind = draw(st.sampled_from("IHDC"))
-    fields = {"schedule_type": kind, "time_zone": draw(st.sampled_from(ZONES))}
+    fields = {"schedule_type": kind, "time_zone": zone.key}
     if kind == "C":
-        fields["cron"] = draw(st.sampled_from(CRONS))
+        fields["cron"] = draw(cron_expressions())
     if kind == "I":
         fields["minutes"] = draw(st.sampled_from([45, 90]))
+    start = draw(moments(zone, whole_minutes=True)) - timedelta(hours=draw(st.integers(0, 60)))
     ticks = st.tuples(st.floats(-5, 90), st.integers(0, 2), st.integers(1, 3), st.booleans())
-    return fields, draw(st.sampled_from(STARTS)), draw(st.lists(ticks, min_size=1, max_size=12))
+    return fields, start, draw(st.lists(ticks, min_size=1, max_size=12))
 
 
 @settings(max_examples=60, deadline=None)

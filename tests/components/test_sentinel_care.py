@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from djq.core.dispatch import LONG_SECONDS
+from djq.core.lifecycle import ChildId, Role
 from djq.core.protocol import (
+    Credit,
     Renew,
     Renewed,
     Report,
@@ -47,6 +49,38 @@ def test_every_receipt_in_hand_is_renewed_under_its_present_name(bench):
     bench.step(20)
 
     assert bench.asked(MONITOR, Renew) == [Renew(("s1", "r2"))]
+
+
+def test_a_sentinel_that_holds_nothing_wakes_for_no_lease():
+    bench = started(guard_cycle=10_000.0)
+
+    assert bench.step(3_600).seconds == 10_000 - 3_600
+
+
+def test_what_comes_after_a_long_rest_is_renewed_before_its_lease_ends():
+    bench = started(guard_cycle=10_000.0)
+    bench.step(3_600)
+    bench.deliver(1)
+
+    assert bench.box.step().seconds == 20
+    bench.step(19)
+    assert bench.asked(MONITOR, Renew) == []
+    bench.step(1)
+    assert bench.asked(MONITOR, Renew) == [Renew(("r1",))]
+
+
+def test_leases_that_no_monitor_could_renew_are_renewed_by_the_next_at_once(bench):
+    bench.deliver(1)
+    bench.spawner.end(MONITOR, -9)
+    bench.step(25)
+    new = ChildId(Role.MONITOR, 0, 2)
+    early = bench.asked(new, Renew)
+
+    bench.ready(new)
+    bench.step()
+
+    assert early == []
+    assert bench.asked(new, Renew) == [Renew(("r1",))]
 
 
 @pytest.mark.parametrize("options", [{"policy": {"receipts": False}}, {}], ids=["none", "empty"])
@@ -167,3 +201,24 @@ def test_what_there_is_no_room_for_stays_in_the_queue():
 
     assert offered(bench, worker()) == [3]
     assert [entry.ticket for entry in bench.box.book.queue] == [4]
+
+
+def test_messages_that_are_for_another_box_are_passed_over(bench):
+    before = bench.box.book.entries
+
+    bench.say(worker(), Credit(5))
+    bench.command.send(Credit(5))
+    bench.step()
+
+    assert bench.box.book.entries == before
+    assert bench.box.closing.level is None
+
+
+def test_a_scheduler_that_dies_has_a_successor_and_takes_nothing_with_it():
+    bench = started(workers=1, seats={role: 1 for role in Role if role is not Role.SENTINEL})
+    bench.deliver(1)
+    bench.spawner.end(ChildId(Role.SCHEDULER, 0, 1), 1)
+    bench.step()
+
+    assert ChildId(Role.SCHEDULER, 0, 2) in bench.living
+    assert bench.tickets(worker()) == [1]

@@ -12,7 +12,7 @@ from djq.components.worker import Worker
 from djq.core.events import ChildStopped
 from djq.core.lifecycle import Role
 from djq.core.message import ERROR_CHARACTERS_MAX, TRACEBACK_CHARACTERS_MAX, Finished, Kind
-from djq.core.protocol import Assign, Ready, Retire, Returned, Started, Stop, StopLevel
+from djq.core.protocol import Assign, Credit, Ready, Retire, Returned, Started, Stop, StopLevel
 from djq.ports import Wait
 from tests.components import parts, task_samples
 
@@ -324,3 +324,19 @@ def test_a_traceback_that_cannot_be_had_is_said_to_be_so(bench):
 
     assert pickle.loads(outcome.value) == "Hostile: no"
     assert outcome.traceback == "(the traceback cannot be had: SystemExit)"
+
+
+def test_a_worker_with_nothing_to_do_takes_what_is_on_offer(bench):
+    bench.sentinel.offer((1, parts.delivery(1)), (2, parts.delivery(2)))
+    for _ in range(2):
+        bench.worker.step()
+
+    assert [type(message) for message in bench.heard()] == [Started, Returned, Started]
+    assert bench.sentinel.offers == []
+
+
+def test_a_message_that_is_for_another_box_is_passed_over(bench):
+    bench.sentinel.send(Credit(5))
+
+    assert bench.worker.step() == Wait(None)
+    assert bench.heard() == []

@@ -2,41 +2,47 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import pytest
 
 from djq.brokers import orm_claim
 from djq.brokers.orm import OrmBroker
-from djq_testing.contract.broker import PlainBrokerContract, ReceiptBrokerContract
-from djq_testing.memory import MemoryBroker
+from djq_testing.contract.broker import BrokerContract
+from djq_testing.memory import KINDS, MemoryBroker
 
 
-class SharedMemory:
+class MemoryContract(BrokerContract):
     """Brokers that share one queue a name, as clusters share a server."""
 
-    def __init__(self, clock, *, receipts):
-        self._clock = clock
-        self._receipts = receipts
-        self._brokers = {}
+    switches = MappingProxyType({})
 
-    def __call__(self, key):
-        return self._brokers.setdefault(
-            key, MemoryBroker(key, clock=self._clock, retry_seconds=60.0, receipts=self._receipts)
-        )
-
-
-class TestMemoryBroker(ReceiptBrokerContract):
     @pytest.fixture
     def make_broker(self, clock):
-        return SharedMemory(clock, receipts=True)
+        brokers = {}
+
+        def make(key):
+            switches = {"clock": clock, "retry_seconds": self.retry_seconds, **self.switches}
+            return brokers.setdefault(key, MemoryBroker(key, **switches))
+
+        twin = make("flags")
+        self.ordered, self.counts, self.uncounts = twin.ordered, twin.counts, twin.uncounts
+        self.receipt_is_void = twin.receipt_is_void
+        return make
 
 
-class TestMemoryBrokerWithoutReceipts(PlainBrokerContract):
-    @pytest.fixture
-    def make_broker(self, clock):
-        return SharedMemory(clock, receipts=False)
+@pytest.mark.parametrize("kind", KINDS)
+class TestMemoryBroker(MemoryContract):
+    @pytest.fixture(autouse=True)
+    def _kind(self, kind):
+        self.switches = KINDS[kind]
 
 
-class OrmContract(ReceiptBrokerContract):
+class TestMemoryBrokerThatDoesNotCount(MemoryContract):
+    switches = MappingProxyType({"counts": False})
+
+
+class OrmContract(BrokerContract):
     claim = None
 
     @pytest.fixture

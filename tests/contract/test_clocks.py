@@ -1,4 +1,4 @@
-"""Holds the clock that tests move to what components ask of one."""
+"""The clock contract, filled in for the clocks of djq; and what the one that tests move does besides."""
 
 from __future__ import annotations
 
@@ -6,7 +6,36 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from djq.runtime.clock import SystemClock
 from djq_testing.clock import START, ManualClock
+from djq_testing.contract.clock import CallersClockContract, ClockContract
+from djq_testing.sim.timeline import SimClock, Timeline
+
+
+class TestSystemClock(CallersClockContract):
+    @pytest.fixture
+    def clock(self):
+        return SystemClock()
+
+
+class TestManualClock(CallersClockContract):
+    @pytest.fixture
+    def clock(self):
+        return ManualClock()
+
+
+class TestSimClock(ClockContract):
+    @pytest.fixture
+    def timeline(self):
+        return Timeline()
+
+    @pytest.fixture
+    def clock(self, timeline):
+        return SimClock(timeline)
+
+    @pytest.fixture
+    def pass_time(self, timeline):
+        return lambda seconds: timeline.run(timeline.now + seconds, lambda: False)
 
 
 def moved(**step):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import attrs
 import pytest
 
 from djq.models import Schedule
@@ -13,19 +12,9 @@ from djq_testing.contract.schedules import NOON, ScheduleStoreContract
 from djq_testing.schedules import MemoryScheduleStore
 
 
-class KeptInMemory:
-    def __init__(self):
-        self.store = MemoryScheduleStore(clock=ManualClock(NOON))
-        self.add = self.store.add
-
-    def row(self, id):
-        kept = self.store.rows.get(id)
-        return kept and attrs.evolve(kept.row, held=kept.held_until is not None)
-
-
 class KeptInDatabase:
-    def __init__(self, alias):
-        self.store = DatabaseScheduleStore(alias=alias, clock=ManualClock(NOON))
+    def __init__(self, alias, clock):
+        self.store = DatabaseScheduleStore(alias=alias, clock=clock)
         self._rows = Schedule.objects.using(alias)
 
     def add(self, **fields):
@@ -39,13 +28,13 @@ class KeptInDatabase:
 class TestMemoryScheduleStore(ScheduleStoreContract):
     @pytest.fixture
     def kept(self):
-        return KeptInMemory()
+        return MemoryScheduleStore(clock=ManualClock(NOON))
 
 
 class TestDatabaseScheduleStore(ScheduleStoreContract):
     @pytest.fixture
     def kept(self, database):
-        return KeptInDatabase(database)
+        return KeptInDatabase(database, ManualClock(NOON))
 
 
 class TestDatabaseScheduleStoreWithoutTimeZones(TestDatabaseScheduleStore):

@@ -12,14 +12,7 @@ from djq_testing.memory import MemoryStore
 class TestMemoryStore(ResultStoreContract):
     @pytest.fixture
     def make_store(self):
-        first = MemoryStore(save_limit=0)
-
-        def make(save_limit):
-            store = MemoryStore(save_limit=save_limit)
-            store._tasks = first._tasks
-            return store
-
-        return make
+        return MemoryStore(save_limit=0).limited
 
 
 class TestDatabaseStore(ResultStoreContract):

@@ -7,7 +7,7 @@ what its clocks show at a moment. Slow and plain on purpose.
 from __future__ import annotations
 
 from calendar import monthrange
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
@@ -103,13 +103,3 @@ def names(parts, wall, *, both):
         return False
     of_the_month, of_the_week = wall.day in days, wall.isoweekday() % 7 in weekdays
     return (of_the_month and of_the_week) if both else (of_the_month or of_the_week)
-
-
-def changes(zone, year):
-    """The days of a year on which the zone's clocks are set, at UTC midnight."""
-    day, found = datetime(year, 1, 1, tzinfo=UTC), []
-    while day.year == year:
-        if day.astimezone(zone).utcoffset() != (day + DAY).astimezone(zone).utcoffset():
-            found.append(day)
-        day += DAY
-    return found

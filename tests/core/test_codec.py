@@ -367,3 +367,10 @@ def test_the_signature_is_checked_before_the_text_is_decoded():
         Codec(signer=signer, compress=False, max_payload=10).open("?? no base64 ??")
 
     assert signer.refused == ["?? no base64 ??"]
+
+
+@pytest.mark.parametrize("cached", [True, False, 60, 0.5])
+def test_how_long_an_outcome_is_cached_travels_with_the_task(cached):
+    read = unpack(frame_of(header(cached=cached)))
+
+    assert (read.cached, type(read.cached)) == (cached, bool if cached in {True, False} else float)

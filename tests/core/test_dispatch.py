@@ -256,3 +256,18 @@ def test_a_task_that_began_while_its_worker_was_killed_for_another_is_no_failure
     assert ends[2].outcome == LONG
     assert ends[3].outcome is None
     assert ends[3].verdict.hands_back
+
+
+def test_a_worker_gets_nothing_ahead_where_others_have_been_given_all():
+    book = arrived(book_of(workers=2), 2)
+    begin_all = shares(book)
+    begin(book)
+    for child, (ticket,) in begin_all.items():
+        book.returned(child, ticket, SHORT)
+    book.arrive([delivery(number) for number in range(3, 6)], NOON)
+    shares(book)
+    begin(book)
+
+    ahead = shares(book)
+
+    assert sorted(ticket for tickets in ahead.values() for ticket in tickets) == [5]

@@ -14,6 +14,7 @@ from djq.core.gathering import (
     element_of,
     gather,
     lost_element,
+    oversized_iter,
     refused_iter,
 )
 from djq.core.joined import ElementFailed
@@ -138,3 +139,16 @@ def test_a_whole_that_is_refused_is_a_failure_that_says_so():
         "StoreRefused: the results of all elements could not be saved together: too large"
     )
     assert (refused.finished.message.id, refused.finished.message.body) == (ITER, b"")
+
+
+def test_results_that_are_too_large_together_are_a_failure_that_says_how_large():
+    one = message(0, 7)
+
+    whole = oversized_iter(one, 2_000_000, 1_000_000, NOON)
+
+    assert (whole.finished.message.id, whole.finished.message.body) == (ITER, b"")
+    assert load_value(whole.finished.outcome.value) == whole.line
+    assert whole.line.startswith(
+        "ResultTooLarge: the results of all 7 elements have 2,000,000 bytes together, more than the "
+        "1,000,000 that max_payload"
+    )

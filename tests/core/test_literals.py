@@ -67,6 +67,7 @@ def test_documented_forms_are_written():
     assert write_args(("clearsessions",)) == "'clearsessions'"
     assert write_args(()) == write_keywords("kwargs", {}) == ""
     assert write_keywords("kwargs", {"x": 1, "y": "b"}) == "x=1, y='b'"
+    assert write_keywords("kwargs", {"class": 1, "y": "b"}) == "{'class': 1, 'y': 'b'}"
 
 
 EVIL = [

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from djq.core.cron import parse_cron
+from djq.core.cron import NEVER, parse_cron
 from djq.core.recurrence import FIRST, LAST, TYPES, Rule, first_after, first_slot, following, slots
 from djq.core.walltime import Kind, kind_of, moment_of, next_change, wall_of
 from djq.exceptions import ScheduleRefused
@@ -196,6 +196,7 @@ def test_change_of_the_clocks_is_found_to_the_microsecond():
         ("@reboot", "1 fields"),
         ("61 * * * *", "Bad minute"),
         ("0 0 31 2 *", "Bad day-of-month"),
+        ("0 0 */30 2 1#5", "names no day of the calendar"),
         ("R R * * *", "cannot be read"),
         ("1/0 * * * *", "cannot be read"),
         ("0 0 * * MON#9", "cannot be read"),
@@ -219,7 +220,7 @@ def test_no_text_breaks_the_reading_of_cron(text):
         read = parse_cron(text)
     except ScheduleRefused:
         return
-    assert read.after(datetime(2026, 1, 1)) is not None
+    assert read.after(datetime(2026, 1, 1)) < NEVER
 
 
 @pytest.mark.parametrize("cron", ["0 0 1 1 *", "0 * 1 1 *"])
@@ -235,3 +236,12 @@ def test_a_day_that_clocks_skip_at_the_very_end_ends_the_search():
     last = first_slot(daily, LAST)
 
     assert following(daily, last) is None
+
+
+def test_a_cron_schedule_that_was_missed_goes_on_with_its_next_time():
+    nightly = rule("C", BERLIN, cron="30 2 * * *")
+    first = first_slot(nightly, local(BERLIN, 2026, 3, 1))
+
+    assert first_after(nightly, first, local(BERLIN, 2026, 3, 20, 12)).at == local(
+        BERLIN, 2026, 3, 21, 2, 30
+    )

@@ -15,14 +15,10 @@ from hypothesis import strategies as st
 
 from djq.core.cron import parse_cron
 from djq.core.recurrence import LAST, Rule, first_after, first_slot, following, slots
+from djq_testing.strategies import changes_of, cron_expressions, moments, time_zones
 from tests.core import schedule_oracle as oracle
 
 ZONES = sorted(available_timezones() - {"localtime"})
-CRONS = (
-    *("30 2 * * *", "*/15 2 * * *", "0 0 * * *", "0,30 1-3 * * *", "59 23 * * *", "5 */2 * * *"),
-    *("*/30 * * * *", "0 * * * *", "7-50/9 * * * *", "1 0-23 * * *", "*/20 0 1 * *"),
-    *("0 3 * * 0", "15 1 28-31 * *", "0 2 1,15 * 5", "30 0 */2 * 1"),
-)
 DAYS_SEEN = {"O": 2, "I": 2, "H": 3, "C": 3, "D": 5, "W": 22, "BW": 44}
 DAYS_SEEN |= {"M": 100, "BM": 190, "Q": 280, "Y": 1150}
 
@@ -46,19 +42,16 @@ def run(rule, anchor):
 @st.composite
 def situations(draw):
     """A type, a zone and a first moment, mostly a little before the clocks change."""
-    zone = ZoneInfo(draw(st.sampled_from(ZONES)))
-    year = draw(st.integers(1973, 2198))
-    days = oracle.changes(zone, year) or [datetime(year, 2, 27, tzinfo=UTC)]
-    kind = draw(st.sampled_from([*DAYS_SEEN]))
+    zone, kind = draw(time_zones()), draw(st.sampled_from([*DAYS_SEEN]))
     seen = DAYS_SEEN[kind]
-    start = draw(st.sampled_from(days)) - timedelta(days=draw(st.integers(0, seen // 2)))
-    anchor = start + timedelta(minutes=draw(st.integers(0, 1_439)))
-    cron = draw(st.sampled_from(CRONS)) if kind == "C" else None
+    moment = draw(moments(zone, years=(1973, 2198), whole_minutes=True))
+    anchor = moment - timedelta(days=draw(st.integers(0, seen // 2)))
+    cron = draw(cron_expressions()) if kind == "C" else None
     minutes = draw(st.sampled_from([1, 7, 60, 90, 1_441])) if kind == "I" else 1
     rule = Rule(
         type=kind, zone=zone, minutes=minutes, cron=None if cron is None else parse_cron(cron)
     )
-    return rule, cron, anchor, min(start + timedelta(days=seen), LAST)
+    return rule, cron, anchor, min(anchor + timedelta(days=seen), LAST)
 
 
 @settings(max_examples=2_000 if ALL else 60, deadline=None)
@@ -76,7 +69,7 @@ def test_every_type_in_every_zone_runs_as_the_oracle_says(situation):
 @pytest.mark.parametrize("name", ZONES if ALL else random.Random(4).sample(ZONES, 12))
 def test_every_zone_runs_every_type_as_the_oracle_says(name):
     zone, year = ZoneInfo(name), 1973 + zlib.crc32(name.encode()) % 60
-    days = oracle.changes(zone, year) or [datetime(year, 2, 27, tzinfo=UTC)]
+    days = changes_of(zone, year) or [datetime(year, 2, 27, tzinfo=UTC)]
     for kind, seen in DAYS_SEEN.items():
         anchor = days[-1] - timedelta(days=1) + timedelta(hours=7, minutes=45)
         until = anchor + timedelta(days=seen)
@@ -104,7 +97,7 @@ def spans(zone):
     if ALL:
         return [(datetime(2007, 1, 1, tzinfo=UTC), datetime(2038, 1, 1, tzinfo=UTC))]
     years = [*random.Random(zone.key).sample(YEARS, 2), 2011]
-    found = [day for year in years for day in oracle.changes(zone, year)[:2]]
+    found = [day for year in years for day in changes_of(zone, year)[:2]]
     found += [datetime(2024, 2, 28, tzinfo=UTC)]
     return [(day - timedelta(days=1.4), day + timedelta(days=2.2)) for day in found]
 

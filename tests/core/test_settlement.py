@@ -134,6 +134,7 @@ def test_a_death_is_told_with_its_cause_and_the_attempts(attempt, code, line):
             settlement.EXIT_UNKNOWN,
             "exit code unknown, since something else in its parent collected it",
         ),
+        (settlement.EXIT_ABANDONED, "its thread left to itself, since a thread cannot be killed"),
         (-signal.SIGSEGV, "signal 11 (SIGSEGV)"),
         (-63, "signal 63"),
     ],

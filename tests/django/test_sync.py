@@ -15,10 +15,10 @@ from djq.conf import make_signer
 from djq.core.call import dump_call, func_path
 from djq.core.codec import Codec
 from djq.core.events import HookFailed, ServiceAway, TaskSaved
-from djq.core.frame import pack
+from djq.core.frame import delivery_of, pack
 from djq.core.message import TaskMessage
 from djq.exceptions import StoreUnavailable
-from djq.inline import InlineRunner, savepoints
+from djq.inline import FollowersBroker, InlineRunner, savepoints
 from djq.models import Schedule, Task
 from djq.ports import Surroundings
 from djq.results.database import DatabaseStore
@@ -54,9 +54,12 @@ class Bench:
     def __init__(self, store=None, scope=nullcontext, max_payload=1_000_000):
         self.clock, self.ids, self.events = ManualClock(), SeededIds(1), Events()
         self.store = MemoryStore() if store is None else store
+        codec = Codec(signer=make_signer("task", "t"), compress=False, max_payload=max_payload)
+        self.following = FollowersBroker(codec)
         self.runner = InlineRunner(
             store=self.store,
-            codec=Codec(signer=make_signer("task", "t"), compress=False, max_payload=max_payload),
+            codec=codec,
+            broker=self.following,
             around=Surroundings(self.clock, self.ids, self.events),
             scope=scope,
             max_payload=max_payload,
@@ -72,7 +75,9 @@ class Bench:
             hook=None if hook is None else func_path(hook),
             **options,
         )
-        self.runner.run(pack(message))
+        self.runner.run(delivery_of(pack(message), None, 1))
+        for delivery in self.following.deliveries():
+            self.runner.run(delivery)
         return self.store.find(message.id)
 
 

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from djq.cluster import Cluster
 from djq.conf import get_config
 from djq.exceptions import ConfigError
+from djq.runtime.threads import end_process
 from djq.signals import log_to_stderr
 
 
@@ -31,14 +32,21 @@ class Command(BaseCommand):
             action="store_true",
             help="Work off what is queued, then stop.",
         )
+        parser.add_argument(
+            "--threads",
+            action="store_true",
+            help="Run as threads of this process: for debuggers, and for systems without fork.",
+        )
 
     def handle(self, *_args: Any, **options: Any) -> None:
         try:
             log_to_stderr(get_config().log_level)
-            cluster = Cluster(run_once=options["run_once"])
+            cluster = Cluster(run_once=options["run_once"], threads=options["threads"])
         except ConfigError as error:
             # A sentence about the settings needs no traceback.
             raise CommandError(str(error)) from error
         code = cluster.run(ends_process=self._is_program)
+        if options["threads"] and self._is_program:
+            end_process(code)
         if code:
             sys.exit(code)

@@ -1,0 +1,62 @@
+"""Brokers for tests, by name: each queue of a test is one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS
+
+from djq.brokers.orm import OrmBroker
+from djq.conf import get_config
+from djq.core.config import Config
+from djq.ports import Broker, Clock
+from djq.wiring import wiring
+from djq_testing.memory import KINDS, MemoryBroker
+
+NAMES = tuple(dict.fromkeys(["memory", "orm", *KINDS]))
+"""What `djq_broker` can be."""
+
+BrokerMaker = Callable[[Config, str], Broker]
+"""Gives the broker of a queue: the settings, and the queue's name."""
+
+
+def brokers_like(name: str, clock: Clock) -> BrokerMaker:
+    """Give what makes the brokers of one test.
+
+    Args:
+        name: "orm" for the real broker in the test's own database, "memory" for a queue in memory,
+            or another documented broker for a queue in memory that behaves like it: "redis",
+            "redis-receipts", "disque", "ironmq", "sqs", "mongo".
+        clock: What leases go by.
+
+    Raises:
+        ValueError: There is no broker of that name.
+    """
+    if name not in NAMES:
+        raise ValueError(f"{name!r} is no broker of djq_broker; there are {', '.join(NAMES)}")
+    made: dict[str, Broker] = {}
+
+    def make(config: Config, list_key: str) -> Broker:
+        if list_key not in made:
+            made[list_key] = _make(name, config, list_key, clock)
+        return made[list_key]
+
+    return make
+
+
+def brokers_wired() -> Callable[[str], Broker]:
+    """Give what makes the brokers that stand in for the settings' own now, by the queue's name."""
+    make = wiring().broker
+    assert make is not None, "somebody has put brokers in the place of the settings' own"
+    return lambda list_key: make(get_config(), list_key)
+
+
+def _make(name: str, config: Config, list_key: str, clock: Clock) -> Broker:
+    if name == "orm":
+        alias = config.orm or DEFAULT_DB_ALIAS
+        return OrmBroker(list_key, alias=alias, clock=clock, retry_seconds=config.retry)
+    around: dict[str, Any] = {"clock": clock, "retry_seconds": config.retry}
+    if name == "memory":
+        return MemoryBroker(list_key, **around)
+    return MemoryBroker.like(name, list_key, **around)

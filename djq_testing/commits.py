@@ -1,0 +1,76 @@
+"""What waits for a commit that never comes: callbacks of `transaction.on_commit` in a test.
+
+Django's `TestCase`, and pytest-django's `db`, put a transaction round each test and roll it back. In
+production the same code would have run outside that transaction, so whatever waits for nothing but
+the test's own would have run at once; and what was registered inside an `atomic()` of the code under
+test would have run at that block's end, or not at all if it was rolled back, as Django sees to.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+logger = logging.getLogger("django.db.backends.base")
+
+
+def run_commits() -> int:
+    """Run the callbacks that only the test's own transaction keeps back; gives how many there were.
+
+    All of them, in the order in which they were registered, those of the code under test too: which
+    are on every database, and whatever they register in turn. One that raises does so here, as it
+    does at a commit.
+    """
+    count = 0
+    while True:
+        ready = [one for each in _open_connections() for one in _take_ready(each)]
+        if not ready:
+            return count
+        count += len(ready)
+        for callback, robust in ready:
+            _call(callback, robust=robust)
+
+
+@contextmanager
+def commits_at_its_end() -> Iterator[None]:
+    """Surround a task: what it leaves to a commit is run when it ends, as where it has no test round it."""
+    try:
+        yield
+    finally:
+        run_commits()
+
+
+def _open_connections() -> list[BaseDatabaseWrapper]:
+    return [
+        connection
+        for connection in connections.all(initialized_only=True)
+        if connection.in_atomic_block
+    ]
+
+
+def _take_ready(connection: BaseDatabaseWrapper) -> list[tuple[Callable[[], object], bool]]:
+    own = [block for block in connection.atomic_blocks if block._from_testcase]  # type: ignore[attr-defined]  # noqa: SLF001
+    if not own:
+        return []
+    # The outermost block is the transaction itself, each further one a savepoint.
+    inner = set(connection.savepoint_ids[len(own) - 1 :])
+    waiting: list[Any] = connection.run_on_commit  # sets of savepoints, callbacks, whether robust
+    ready = [entry for entry in waiting if not entry[0] & inner]
+    connection.run_on_commit = [entry for entry in waiting if entry[0] & inner]
+    return [(entry[1], bool(entry[2])) for entry in ready]
+
+
+def _call(callback: Callable[[], object], *, robust: bool) -> None:
+    if not robust:
+        callback()
+        return
+    try:
+        callback()
+    except Exception:
+        # Django logs it and goes on.
+        logger.exception("Error calling %r in on_commit()", callback)

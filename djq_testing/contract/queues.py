@@ -1,0 +1,169 @@
+"""What a broker has to do with a queue: what is sent arrives, once, and where it is meant for."""
+
+from __future__ import annotations
+
+import pytest
+
+from djq.exceptions import TaskRefused
+from djq.ports import Broker
+from djq_testing.contract.delivered import (
+    BrokerFixtures,
+    MakeBroker,
+    PassTime,
+    packages,
+    take,
+)
+
+
+class QueueContract(BrokerFixtures):
+    """Every broker, with receipts or without."""
+
+    def test_empty_queue_delivers_nothing(self, broker: Broker) -> None:
+        assert list(broker.dequeue(5)) == []
+
+    def test_package_arrives_as_it_was_sent(self, broker: Broker) -> None:
+        sent = "eyJ:ÄÖ-_:" + "x" * (min(broker.max_payload or 100_000, 100_000) - 20)
+
+        broker.enqueue(sent)
+
+        assert packages(broker.dequeue()) == [sent]
+
+    def test_gives_receipts_as_it_says(self, broker: Broker) -> None:
+        broker.enqueue("a")
+
+        (delivered,) = broker.dequeue()
+
+        receipt, _package = delivered
+        assert isinstance(receipt, str) is broker.receipts, (
+            f"receipts is {broker.receipts}, and dequeue() gives the receipt {receipt!r}"
+        )
+
+    def test_delivers_in_the_order_of_sending(self, broker: Broker) -> None:
+        if not self.ordered:
+            pytest.skip("ordered is False")
+        for number in range(5):
+            broker.enqueue(str(number))
+
+        taken = [*broker.dequeue(2), *broker.dequeue(2), *take(broker, 5)]
+
+        assert packages(taken) == ["0", "1", "2", "3", "4"]
+
+    def test_many_are_sent_in_order(self, broker: Broker) -> None:
+        sent = [f"{number:02}" for number in range(30)]
+
+        ids = broker.enqueue_many(sent)
+
+        assert self.in_order(packages(take(broker, 40))) == sent
+        assert len(ids) == 30
+
+    def test_sending_nothing_is_no_error(self, broker: Broker) -> None:
+        assert broker.enqueue_many([]) == []
+        assert list(broker.dequeue()) == []
+
+    def test_never_more_than_asked_for(self, broker: Broker) -> None:
+        broker.enqueue_many(["a", "b", "c"])
+
+        assert len(broker.dequeue()) == 1
+        assert len(broker.dequeue(10)) == min(2, broker.bulk_limit or 2)
+
+    def test_never_more_than_its_bulk_limit(self, broker: Broker) -> None:
+        if broker.bulk_limit is None:
+            pytest.skip("bulk_limit is None")
+        broker.enqueue_many(["x"] * (broker.bulk_limit + 1))
+
+        assert len(broker.dequeue(broker.bulk_limit + 1)) == broker.bulk_limit
+
+    def test_package_that_is_too_large_is_refused_and_nothing_is_sent(self, broker: Broker) -> None:
+        if broker.max_payload is None:
+            pytest.skip("max_payload is None")
+        large = "x" * (broker.max_payload + 1)
+
+        with pytest.raises(TaskRefused):
+            broker.enqueue(large)
+        with pytest.raises(TaskRefused):
+            broker.enqueue_many(["a", large])
+
+        assert list(broker.dequeue()) == []
+
+    def test_two_clusters_share_a_queue_and_never_a_package(
+        self, broker: Broker, make_broker: MakeBroker
+    ) -> None:
+        other = make_broker("contract")
+        broker.enqueue_many(["a", "b", "c", "d", "e"])
+
+        taken = [*broker.dequeue(2), *other.dequeue(2), *broker.dequeue(), *take(other, 5)]
+
+        assert sorted(packages(taken)) == ["a", "b", "c", "d", "e"]
+
+    def test_queues_of_other_names_stay_apart(
+        self, broker: Broker, make_broker: MakeBroker
+    ) -> None:
+        other = make_broker("another")
+        other.enqueue("theirs")
+        broker.enqueue("ours")
+
+        assert packages(take(broker, 5)) == ["ours"]
+        assert packages(take(other, 5)) == ["theirs"]
+
+    def test_purging_a_queue_leaves_others_alone(
+        self, broker: Broker, make_broker: MakeBroker
+    ) -> None:
+        self.need(broker, "purge_queue")
+        other = make_broker("another")
+        other.enqueue("theirs")
+        broker.enqueue("ours")
+
+        broker.purge_queue()
+
+        assert list(broker.dequeue()) == []
+        assert packages(other.dequeue()) == ["theirs"]
+
+    def test_queue_size_counts_what_waits(self, broker: Broker) -> None:
+        self.need(broker, "queue_size")
+        broker.enqueue_many(["a", "b", "c"])
+
+        take(broker, 2)
+
+        assert broker.queue_size() == 1
+
+    @pytest.mark.parametrize("verb", ["purge_queue", "delete_queue"])
+    def test_emptied_queue_is_empty_and_works_on(self, broker: Broker, verb: str) -> None:
+        self.need(broker, verb)
+        broker.enqueue("a")
+
+        getattr(broker, verb)()
+
+        assert broker.queue_size() == 0
+        broker.enqueue("b")
+        assert packages(take(broker, 5)) == ["b"]
+
+    def test_deletes_by_tracking_id(self, broker: Broker) -> None:
+        self.need(broker, "delete")
+        tracking_ids = broker.enqueue_many(["a", "b"])
+        if None in tracking_ids:
+            pytest.skip("the broker gives no tracking ids")
+
+        broker.delete(str(tracking_ids[0]))
+
+        assert packages(take(broker, 5)) == ["b"]
+
+    def test_answers_a_ping_and_says_what_it_is(self, broker: Broker) -> None:
+        assert broker.ping() is True
+        assert broker.info()
+
+    def test_connects_anew_after_a_close(self, broker: Broker) -> None:
+        broker.enqueue("a")
+
+        broker.close()
+
+        assert packages(take(broker, 5)) == ["a"]
+
+    def test_package_stays_after_its_delivery_only_where_there_are_receipts(
+        self, broker: Broker, pass_time: PassTime
+    ) -> None:
+        broker.enqueue("a")
+        broker.dequeue()
+
+        pass_time(self.retry_seconds + 1)
+
+        assert packages(broker.dequeue()) == (["a"] if broker.receipts else [])

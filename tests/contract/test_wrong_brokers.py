@@ -1,0 +1,89 @@
+"""What the author of a wrong broker is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from djq.brokers import Broker
+from djq_testing.contract.agreement import BrokerAgreement
+from djq_testing.contract.broker import BrokerContract
+from djq_testing.contract.delivered import take_receipt
+from djq_testing.memory import MemoryBroker
+
+Failed = pytest.fail.Exception
+Skipped = pytest.skip.Exception
+
+
+class Bare(Broker):
+    """Begun, and left."""
+
+    receipts = True
+
+    def __init__(self):
+        super().__init__()
+        self.queue = []
+
+    def enqueue(self, task):
+        self.queue.append(task)
+
+    def dequeue(self, limit=1):
+        return [(None, self.queue.pop(0)) for _ in self.queue[:limit]]
+
+
+def test_a_verb_that_is_left_out_is_named_with_the_way_to_say_so():
+    with pytest.raises(
+        Failed, match=r"Bare does not define queue_size.*without = \('queue_size',\)"
+    ):
+        BrokerContract().test_queue_size_counts_what_waits(Bare())
+
+
+def test_a_verb_that_is_left_out_on_purpose_is_a_visible_skip():
+    class Suite(BrokerContract):
+        without = ("queue_size",)
+
+    with pytest.raises(Skipped, match="without queue_size"):
+        Suite().test_queue_size_counts_what_waits(Bare())
+
+
+def test_receipts_that_are_missing_are_told_with_what_came():
+    with pytest.raises(AssertionError, match=r"receipts is True, and dequeue.* the receipt None"):
+        BrokerContract().test_gives_receipts_as_it_says(Bare())
+    bare = Bare()
+    bare.enqueue("a")
+    with pytest.raises(Failed, match=r"with a receipt, as text; it gave \[\(None, 'a'\)\]"):
+        take_receipt(bare)
+
+
+def test_attempts_that_are_missing_are_told_with_the_two_ways_out(djq_clock):
+    broker = MemoryBroker(clock=djq_clock, counts=False)
+
+    with pytest.raises(
+        AssertionError, match=r"Received\(receipt, package, attempt\).*counts = False"
+    ):
+        BrokerContract().test_says_how_often_it_was_delivered_unless_nobody_knows(
+            broker, djq_clock.advance
+        )
+
+
+def test_a_contract_that_is_not_filled_in_names_the_hole():
+    make_broker = BrokerContract.make_broker.__wrapped__
+
+    with pytest.raises(NotImplementedError, match="BrokerContract must override the fixture"):
+        make_broker(BrokerContract(), None)
+    with pytest.raises(NotImplementedError, match="must define make_broker"):
+        BrokerAgreement().make_broker(None)
+
+
+class Blind(MemoryBroker):
+    def queue_size(self):
+        return 0
+
+
+def test_the_agreement_tells_which_step_was_answered_differently():
+    class Suite(BrokerAgreement):
+        def make_broker(self, clock):
+            return Blind(clock=clock, retry_seconds=self.retry_seconds)
+
+    told = r"queue_size\(\) after Enqueue\(count=1\): the twin 1, here 0"
+    with pytest.raises(AssertionError, match=told):
+        Suite().test_answers_as_its_twin_whatever_is_asked()
