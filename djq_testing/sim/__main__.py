@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import multiprocessing
 import os
 import sys
@@ -29,6 +30,8 @@ class Tally:
     seconds: float = 0.0
     hits: Counter[str] = attrs.Factory(Counter)
     faults: int = 0
+    digest: Any = attrs.field(factory=hashlib.sha256, repr=False)
+    """Of all traces, in order."""
 
     def add(self, run: Run) -> None:
         """Count one."""
@@ -37,6 +40,7 @@ class Tally:
         self.seconds += run.seconds
         self.hits.update(run.hits)
         self.faults += run.faults
+        self.digest.update("\n".join(run.trace).encode())
 
     def describe(self) -> str:
         """All of it in a few lines."""
@@ -60,16 +64,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    if len(cases) == 1:
+    if len(cases) == 1 and not options.digest:
         return _play_one(cases[0], traced=options.verbose, shrinks=options.shrink)
     tally = Tally()
-    for run in _play_many(cases, options.jobs, traced=options.verbose):
+    for run in _play_many(cases, options.jobs, traced=options.verbose or options.digest):
         tally.add(run)
         if run.failure is not None:
             lines = run.trace if options.verbose else []
             sys.stdout.write("\n".join([run.describe(), *lines, "", ""]))
             sys.stdout.flush()
     sys.stdout.write(f"{tally.describe()}\n")
+    if options.digest:
+        sys.stdout.write(f"digest of the traces: {tally.digest.hexdigest()}\n")
     return 1 if tally.failed else 0
 
 
@@ -93,6 +99,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes to play in")
     parser.add_argument("--shrink", action="store_true", help="find a short run that fails too")
     parser.add_argument("--verbose", action="store_true", help="print the trace")
+    parser.add_argument(
+        "--digest",
+        action="store_true",
+        help="print one hash of all traces: is it the same elsewhere?",
+    )
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Deliberately broken parts for what comes from outside: outages, clocks, limits of brokers, schedules."""
+"""Deliberately broken parts for what comes from outside: outages, wrong clocks, limits, schedules."""
 
 from __future__ import annotations
 

@@ -18,30 +18,41 @@ from djq_testing.sim import Parts
 
 
 class ForgetsHooks(Followers):
+    """A task that has a hook has it called."""
+
     def _send(self, hooks, links, batch: Batch) -> list[Finished]:
         return super()._send({}, links, batch)
 
 
 class SendsHooksAtEachTry(Followers):
+    """A hook is called once for an outcome."""
+
     def look_ahead(self, batch: Batch) -> None:
         super().look_ahead(batch)
         self.send(attrs.evolve(batch, final=[]))
 
 
 class SendsTheNextLinkBeforeTheSave(Followers):
+    """A link is sent after the outcome of the one before is saved."""
+
     def look_ahead(self, batch: Batch) -> None:
         super().look_ahead(batch)
         self._send({}, self._links_of(batch.final, batch.before), batch)
 
 
 class SendsTheNextLinkTwice(Followers):
+    """A link is sent once."""
+
     def _send(self, hooks, links, batch: Batch) -> list[Finished]:
         super()._send({}, links, batch)
         return super()._send(hooks, links, batch)
 
 
 class SendsTheNextLinkOnlyWithTheFirstSuccess(Followers):
-    """Whoever dies between the save and the sending takes the chain along."""
+    """A monitor that dies between saving and sending takes no chain along.
+
+    Whoever dies between the save and the sending takes the chain along.
+    """
 
     def _links_of(self, final, before):
         kept = {id for id, one in before.items() if one.outcome.success}
@@ -50,13 +61,18 @@ class SendsTheNextLinkOnlyWithTheFirstSuccess(Followers):
 
 
 class SendsWhatHasRun(Followers):
+    """A link that has an outcome is not sent again."""
+
     def _links_of(self, final, before):
         links = [next_link(one) for one in final]
         return {link.id: link for link in links if link is not None}
 
 
 class MarksBeforeItSends(Followers):
-    """Whoever dies between the two takes the chain along."""
+    """A link is noted as sent after it was.
+
+    Whoever dies between the two takes the chain along.
+    """
 
     def _send(self, hooks, links, batch: Batch) -> list[Finished]:
         if links:
@@ -65,6 +81,8 @@ class MarksBeforeItSends(Followers):
 
 
 class NamesTheNextLinkAnew(Followers):
+    """A link keeps its id, however often it is sent."""
+
     def _links_of(self, final, before):
         links = super()._links_of(final, before)
         now = self._clock.now().isoformat()
@@ -72,6 +90,8 @@ class NamesTheNextLinkAnew(Followers):
 
 
 class DropsWhatIsHandedOn(Followers):
+    """A link gets the result of the one before, where the chain hands on."""
+
     def _links_of(self, final, before):
         alone = [attrs.evolve(one.message, hands_on=False) for one in final]
         pairs = zip(final, alone, strict=True)
@@ -79,6 +99,8 @@ class DropsWhatIsHandedOn(Followers):
 
 
 class HandsOnTheLineOfAFailure(Followers):
+    """After a failure a link is handed None."""
+
     def _links_of(self, final, before):
         links = super()._links_of(final, before)
         for one in final:
@@ -90,22 +112,30 @@ class HandsOnTheLineOfAFailure(Followers):
 
 
 class GoesOnAfterAFailure(Followers):
+    """A failure stops its chain, unless it is to go on."""
+
     def _links_of(self, final, before):
         on = [attrs.evolve(one, message=attrs.evolve(one.message, goes_on=True)) for one in final]
         return super()._links_of(on, before)
 
 
 class NeverGoesOnAfterAFailure(Followers):
+    """A chain that is to go on after a failure does."""
+
     def _links_of(self, final, before):
         return super()._links_of([one for one in final if one.outcome.success], before)
 
 
 class GoesOnWhileALinkIsTriedAgain(Followers):
+    """A chain goes on after the last try of a link."""
+
     def send(self, batch: Batch) -> None:
         super().send(attrs.evolve(batch, final=batch.finished))
 
 
 class StopsWhileALinkIsTriedAgain(Followers):
+    """A chain stops after the last try of a link."""
+
     def look_ahead(self, batch: Batch) -> None:
         final, batch.final = batch.final, batch.finished
         super().look_ahead(batch)
@@ -113,24 +143,32 @@ class StopsWhileALinkIsTriedAgain(Followers):
 
 
 class StopsAtAFailureThatASuccessCameBefore(Followers):
+    """A failure after a success stops no chain."""
+
     def look_ahead(self, batch: Batch) -> None:
         super().look_ahead(batch)
         batch.stopped = [link for one in batch.final for link in stopped_links(one)]
 
 
 class ForgetsStoppedLinks(Followers):
+    """Each link of a stopped chain has a failure that says so."""
+
     def look_ahead(self, batch: Batch) -> None:
         super().look_ahead(batch)
         batch.stopped = []
 
 
 class StopsOneLinkOnly(Followers):
+    """All links behind a failure say that they were stopped."""
+
     def look_ahead(self, batch: Batch) -> None:
         super().look_ahead(batch)
         batch.stopped = batch.stopped[:1]
 
 
 class TakesStoppedLinksOutOfTheirGroup(Followers):
+    """A stopped link stays in the group of its chain."""
+
     def look_ahead(self, batch: Batch) -> None:
         super().look_ahead(batch)
         batch.stopped = [
@@ -140,12 +178,17 @@ class TakesStoppedLinksOutOfTheirGroup(Followers):
 
 
 class ForgetsTheHooksOfStoppedLinks(Followers):
+    """The hook of a stopped link is called."""
+
     def send(self, batch: Batch) -> None:
         super().send(attrs.evolve(batch, stopped=[]))
 
 
 class LosesALinkWithOneThatNeverRan(Monitor):
-    """It lets the store refuse a failure because of the links that the failure stops."""
+    """A link keeps its outcome when one that it stops cannot be kept.
+
+    It lets the store refuse a failure because of the links that the failure stops.
+    """
 
     def _save(self, batch: Batch) -> None:
         batch.items.append(batch.items[0])
@@ -159,6 +202,8 @@ class LosesALinkWithOneThatNeverRan(Monitor):
 
 
 class KeepsElementsThatAreTriedAgain(Monitor):
+    """An element counts when it is not tried again."""
+
     def _save(self, batch: Batch) -> None:
         final, batch.final = batch.final, list(batch.final)
         left = [one for one in batch.finished if one.message.iter and one not in final]
@@ -195,6 +240,8 @@ class GathersDifferently(MemoryStore):
 
 
 class CountsDeliveriesOfElements(GathersDifferently):
+    """An element that is delivered twice counts once."""
+
     def _with(self, known, finished):
         counted = {**known, "count": known.get("count", 0) + 1}
         return super()._with(counted, finished)
@@ -207,6 +254,8 @@ class CountsDeliveriesOfElements(GathersDifferently):
 
 
 class GathersInTheOrderOfArrival(GathersDifferently):
+    """The results of an iter have the order of its arguments."""
+
     def _with(self, known, finished):
         return known | {finished.message.place: element_of(finished)} | known
 
@@ -215,26 +264,36 @@ class GathersInTheOrderOfArrival(GathersDifferently):
 
 
 class GathersOneTooEarly(GathersDifferently):
+    """An iter is complete when all its elements are there."""
+
     def _is_complete(self, known, now, total) -> bool:
         return len(known) != total - 1 and len(now) == total - 1
 
 
 class GathersAtEachDelivery(GathersDifferently):
+    """An iter is gathered once."""
+
     def _is_complete(self, known, now, total) -> bool:
         return len(now) == total
 
 
 class KeepsTheLatestOfAnElement(GathersDifferently):
+    """The first outcome of an element counts."""
+
     def _with(self, known, finished):
         return {**known, finished.message.place: element_of(finished)}
 
 
 class LosesElementsThatFailed(GathersDifferently):
+    """An element that failed has its place in the result."""
+
     def _with(self, known, finished):
         return super()._with(known, finished) if finished.outcome.success else known
 
 
 class GathersFailuresAsASuccess(GathersDifferently):
+    """An iter in which an element failed is no success."""
+
     def _gather(self, message, now) -> Gathered:
         gathered = super()._gather(message, now)
         finished = gathered.finished
@@ -243,7 +302,10 @@ class GathersFailuresAsASuccess(GathersDifferently):
 
 
 class ForgetsElementsWhenTheyAreGathered(GathersDifferently):
-    """A late delivery of each would make the iter again."""
+    """A late delivery of an element does not begin its iter anew.
+
+    A late delivery of each would make the iter again.
+    """
 
     def save(self, batch: Sequence[Finished]) -> list[Gathered]:
         gathered = super().save(batch)
@@ -253,6 +315,8 @@ class ForgetsElementsWhenTheyAreGathered(GathersDifferently):
 
 
 class ForgetsWhatWasSent(MemoryStore):
+    """What is noted of a chain as sent is not sent again."""
+
     def mark_sent(self, links) -> None:
         """Remember nothing."""
 

@@ -34,12 +34,16 @@ from tests.sim.server_mutants import (
 
 
 class AcknowledgesBeforeItSaves(Monitor):
+    """An outcome is saved before its task is acknowledged."""
+
     def _save(self, batch: Batch) -> None:
         super()._settle(batch)
         super()._save(batch)
 
 
 class AcknowledgesWhatItCouldNotSave(Monitor):
+    """What could not be saved is not acknowledged."""
+
     def _save(self, batch: Batch) -> None:
         try:
             super()._save(batch)
@@ -48,18 +52,24 @@ class AcknowledgesWhatItCouldNotSave(Monitor):
 
 
 class GivesUpWhenTheStoreIsAway(Monitor):
+    """A batch is saved when the store is back."""
+
     def _keep(self, batch: Batch) -> bool:
         super()._keep(batch)
         return True
 
 
 class DropsWhatIsHandedBack(Monitor):
+    """What a stop did not get to is given back to the broker."""
+
     def _settle(self, batch: Batch) -> None:
         kept = [item for item in batch.items if not item.verdict.hands_back]
         super()._settle(attrs.evolve(batch, items=kept))
 
 
 class AcknowledgesWhatIsLeftToTheBroker(Monitor):
+    """Without `ack_failures` a failed task stays with the broker."""
+
     def _settle(self, batch: Batch) -> None:
         items = [
             attrs.evolve(item, verdict=Verdict.SAVE)
@@ -71,6 +81,8 @@ class AcknowledgesWhatIsLeftToTheBroker(Monitor):
 
 
 class KeepsNewReceiptsToItself(Monitor):
+    """A receipt that a renewal has changed is the one that is acknowledged by."""
+
     def _renew(self, receipts: Sequence[str]) -> None:
         self._broker.extend_many(receipts)
 
@@ -79,6 +91,8 @@ class KeepsNewReceiptsToItself(Monitor):
 
 
 class LeavesPoisonInTheQueue(Pusher):
+    """A package that cannot be opened is failed with the broker, and not delivered for ever."""
+
     def _open(self, received):
         delivery = super()._open(received)
         self._unfailed.clear()
@@ -86,6 +100,8 @@ class LeavesPoisonInTheQueue(Pusher):
 
 
 class DropsABatchWithPoison(Pusher):
+    """A package that cannot be opened stops no other."""
+
     def _pass_on(self, packages):
         try:
             for _, package in packages:
@@ -96,19 +112,26 @@ class DropsABatchWithPoison(Pusher):
 
 
 class FetchesWithoutCredit(Pusher):
+    """No more is fetched than there is room for."""
+
     def _hear(self) -> None:
         super()._hear()
         self._credit = max(self._credit, 50)
 
 
 class OutlivesItsSentinel(Worker):
+    """No worker lives on when its sentinel is gone."""
+
     def step(self) -> Wait | None:
         wait = super().step()
         return Wait(1.0) if wait is None and self._link.ended else wait
 
 
 class TellsWhatItBeganTooLate(Worker):
-    """It says that it begins only together with the result."""
+    """The sentinel knows which task a worker has begun before it runs.
+
+    It says that it begins only together with the result.
+    """
 
     def step(self) -> Wait | None:
         link, self._link = self._link, _Mute(self._link, self._outbox)
@@ -146,6 +169,8 @@ class _Mute:
 
 
 class ForgetsWhatADeadWorkerHeld(Book):
+    """What a dead worker had not begun goes to another."""
+
     def died(self, child, code, now, at, *, ended=False) -> list[Entry]:
         ran = super().died(child, code, now, at, ended=ended)
         for entry in list(self.queue):
@@ -155,11 +180,15 @@ class ForgetsWhatADeadWorkerHeld(Book):
 
 
 class DropsWhatADeadWorkerRan(Book):
+    """What a dead worker ran is run again, or has a failure that says so."""
+
     def _settle_death(self, entry: Entry, line: str, now: float, at: datetime) -> None:
         del self.entries[entry.ticket]
 
 
 class RunsAgainWhatADeadWorkerRan(Book):
+    """A task that kills its workers has so many attempts and no more."""
+
     def _settle_death(self, entry: Entry, line: str, now: float, at: datetime) -> None:
         if entry.overdue:
             super()._settle_death(entry, line, now, at)
@@ -169,16 +198,22 @@ class RunsAgainWhatADeadWorkerRan(Book):
 
 
 class ForgetsTheMonitorsBatch(Book):
+    """A monitor that dies loses no outcome."""
+
     def monitor_gone(self) -> None:
         self._batches.clear()
 
 
 class WaitsForTheDeadMonitor(Book):
+    """What a dead monitor had goes to the next one."""
+
     def monitor_gone(self) -> None:
         """It will answer some day."""
 
 
 class CountsNothingThatIsHandedBack(Book):
+    """A run that was begun counts as an attempt."""
+
     def _settle(self, entry: Entry, verdict: Verdict, outcome: Outcome | None) -> None:
         if verdict is Verdict.HAND_BACK:
             verdict = Verdict.HAND_BACK_UNBEGUN
@@ -186,6 +221,8 @@ class CountsNothingThatIsHandedBack(Book):
 
 
 class ForgetsTheQueueInAStop(Book):
+    """What waits in memory when a stop hastens is given back."""
+
     def recall(self) -> None:
         for entry in self.queue:
             del self.entries[entry.ticket]
@@ -193,6 +230,8 @@ class ForgetsTheQueueInAStop(Book):
 
 
 class NeverOverdue(Book):
+    """A task that overruns its time limit is ended."""
+
     def overdue(self, now: float) -> list:
         return []
 
@@ -201,16 +240,22 @@ class NeverOverdue(Book):
 
 
 class LetsLeasesRunOut(Book):
+    """The lease of a task that is being worked on is renewed."""
+
     def receipts(self) -> tuple[str, ...]:
         return ()
 
 
 class NeverRefuses(Book):
+    """A task that was delivered too often is a failure."""
+
     def arrive(self, deliveries, at: datetime) -> None:
         super().arrive([attrs.evolve(one, attempt=1) for one in deliveries], at)
 
 
 class GivesAPairToAWorker(Book):
+    """A worker runs no more tasks than `recycle` says."""
+
     def join(self, child, *, capacity: int = 1, budget: int | None = None) -> None:
         super().join(child, capacity=capacity, budget=None if budget is None else budget + 1)
 
@@ -219,6 +264,8 @@ class GivesAPairToAWorker(Book):
 
 
 class NoneAfterADeathAtStart(Supervision):
+    """A child that dies before it is ready has a successor."""
+
     def _apply(self, child: Child, event: ChildEvent) -> tuple[Order, ...]:
         table = {
             **CHILD_TRANSITIONS,
@@ -229,6 +276,8 @@ class NoneAfterADeathAtStart(Supervision):
 
 
 class NoneAfterADeath(Supervision):
+    """A child that dies has a successor."""
+
     def _apply(self, child: Child, event: ChildEvent) -> tuple[Order, ...]:
         table = {
             **CHILD_TRANSITIONS,
@@ -239,6 +288,8 @@ class NoneAfterADeath(Supervision):
 
 
 class NoneAfterAFailedSpawn(Supervision):
+    """A child that could not be started is tried again."""
+
     def unable(self, id, now: float, reason: str) -> None:
         del self.children[id]
 
@@ -262,6 +313,8 @@ def with_supervision(kind: type[Supervision]) -> type[Sentinel]:
 
 
 class KeepsTheCreditOfADeadPusher(Sentinel):
+    """The successor of a pusher is given what there is room for."""
+
     def _bury(self, now: float) -> None:
         credit = self._credit
         super()._bury(now)
@@ -274,6 +327,8 @@ class KeepsTheCreditOfADeadPusher(Sentinel):
 
 
 class DoesNotHearLastWords(Sentinel):
+    """What a child said before it died is heard."""
+
     def _bury(self, now: float) -> None:
         links = {child: _Silent(link) for child, link in self._links.items()}
         loud, self._links = self._links, links
@@ -290,6 +345,8 @@ class _Silent:
 
 
 class OpensTheSuccessorEarly(Sentinel):
+    """One seat runs one task at a time, also while its worker is replaced."""
+
     def _open_seats(self) -> None:
         for child in self.supervision.of(Role.WORKER):
             if child.id in self.book.workers:
@@ -297,34 +354,47 @@ class OpensTheSuccessorEarly(Sentinel):
 
 
 class NeverSendsTheRetiredAway(Sentinel):
+    """A worker that has been replaced leaves."""
+
     def _successor(self, old) -> None:
         return None
 
 
 class StopsWithAFullQueue(Sentinel):
+    """A stop works off what waits in memory."""
+
     def _look_round(self, now: float):
         return attrs.evolve(super()._look_round(now), queued=0)
 
 
 class StopsWithoutSaving(Sentinel):
+    """A stop ends when all outcomes are saved."""
+
     def _look_round(self, now: float):
         return attrs.evolve(super()._look_round(now), unsaved=0, monitors=0)
 
 
 class SaysThatAllWentWell(Command):
+    """A stop that ended work before its time says so."""
+
     def _hear(self) -> None:
         super()._hear()
         self.cut_short = False
 
 
 class TellsTheSentinelOnlyOnce(Command):
+    """A second and a third stop signal are passed on."""
+
     def _pass_on(self, now: float) -> None:
         if not self._asked:
             super()._pass_on(now)
 
 
 class MourningCommand(Command):
-    """It starts no second sentinel."""
+    """A sentinel that dies has a successor.
+
+    It starts no second sentinel.
+    """
 
     def _hire(self, now: float) -> None:
         if not self._spent:

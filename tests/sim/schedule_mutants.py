@@ -13,7 +13,10 @@ from djq_testing.sim.schedules import ScheduleParts
 
 
 class SendsOutsideTheTransaction(Scheduler):
-    """Takes and writes in one transaction, and sends before it begins."""
+    """Where they share a database, a slot's task is sent with its row, or neither.
+
+    Takes and writes in one transaction, and sends before it begins.
+    """
 
     def _work_in_one_unit(self):
         with self._store.unit():
@@ -25,7 +28,10 @@ class SendsOutsideTheTransaction(Scheduler):
 
 
 class ForgetsWhatItIsSending(Scheduler):
-    """Writes the rows first, and nowhere that their tasks are still to be sent."""
+    """A row says what is being sent before it is.
+
+    Writes the rows first, and nowhere that their tasks are still to be sent.
+    """
 
     def _work_in_two(self):
         with self._store.unit():
@@ -36,25 +42,34 @@ class ForgetsWhatItIsSending(Scheduler):
 
 
 class SaysSentBeforeItSends(Scheduler):
+    """A slot's task is sent before its row says so."""
+
     def _send_the_rest(self, sending):
         self._store.sent(sending.token, sending.ids)
         super()._send_the_rest(sending)
 
 
 class MakesNewIdsEachTime(Scheduler):
+    """A slot's task has one id, whoever sends it, and however often."""
+
     def _pack(self, decision):
         runs = tuple(attrs.evolve(run, task_id=self._around.ids.task_id()) for run in decision.runs)
         return super()._pack(attrs.evolve(decision, runs=runs))
 
 
 class DropsWhatWasMissed(Scheduler):
+    """Missed slots are made up for, where that is wanted."""
+
     def __init__(self, **ports):
         super().__init__(**ports)
         self._custom = attrs.evolve(self._custom, catch_up=False)
 
 
 class StopsAtABadRow(Scheduler):
-    """One row that cannot be read ends the whole batch."""
+    """A schedule that is wrong stops no other.
+
+    One row that cannot be read ends the whole batch.
+    """
 
     def _take(self):
         decisions, items = super()._take()
@@ -63,7 +78,10 @@ class StopsAtABadRow(Scheduler):
 
 
 class GoesByItsNow(Scheduler):
-    """Reckons the next slot from now, and not from the slot that was due."""
+    """The next slot follows from the last one, not from when somebody looked.
+
+    Reckons the next slot from now, and not from the slot that was due.
+    """
 
     def _take(self):
         decisions, items = super()._take()
@@ -80,6 +98,8 @@ class GoesByItsNow(Scheduler):
 
 
 class MindsNoUnfinishedRun(Scheduler):
+    """`skip` makes no task while the last one is unfinished."""
+
     def _pack(self, decision):
         if decision.skipped:
             row = attrs.evolve(decision.row, unfinished="")
@@ -88,18 +108,25 @@ class MindsNoUnfinishedRun(Scheduler):
 
 
 class NewestFirst(Scheduler):
+    """The slots of a schedule come in their order."""
+
     def _pack(self, decision):
         return super()._pack(decision)[::-1]
 
 
 class NeverLooksAtWhatIsHeld(Scheduler):
-    """Trusts every lease, even one that somebody with a wrong clock has written."""
+    """A row that a wrong clock has held comes due again.
+
+    Trusts every lease, even one that somebody with a wrong clock has written.
+    """
 
     def _clock_was_set_back(self, _now):
         return False
 
 
 class KeepsOnce(MemoryScheduleStore):
+    """A schedule that runs once is deleted when its task is sent."""
+
     def sent(self, token: str, ids: Sequence[int]) -> None:
         for id in ids:
             kept = self.rows.get(id)

@@ -11,16 +11,22 @@ from djq_testing.memory import MemoryBroker, MemoryStore
 
 
 class ForgetsTheCount(MemoryBroker):
+    """A broker counts the deliveries whose task was begun."""
+
     def release(self, id: str, *, begun: bool = True) -> None:
         super().release(id, begun=False)
 
 
 class CountsWhatWasNotBegun(MemoryBroker):
+    """A broker does not count what was given back before it began."""
+
     def release(self, id: str, *, begun: bool = True) -> None:
         super().release(id)
 
 
 class LosesWhatIsTaken(MemoryBroker):
+    """A broker with receipts keeps a package until it is acknowledged."""
+
     def dequeue(self, limit: int = 1) -> list[Received]:
         received = super().dequeue(limit)
         for receipt, _ in received:
@@ -30,6 +36,8 @@ class LosesWhatIsTaken(MemoryBroker):
 
 
 class KeepsTheLatest(MemoryStore):
+    """The first success of a task is final."""
+
     def save(self, batch: Sequence[Finished]) -> list[Gathered]:
         for finished in batch:
             self._tasks.pop(finished.message.id, None)
@@ -37,5 +45,7 @@ class KeepsTheLatest(MemoryStore):
 
 
 class LosesFailures(MemoryStore):
+    """Failures are always kept."""
+
     def _is_kept(self, finished: Finished) -> bool:
         return finished.outcome.success

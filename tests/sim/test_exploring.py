@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
+import sys
+from pathlib import Path
 
 import pytest
+from django.contrib.auth.models import Group
 
 from djq.exceptions import ScheduleRefused, TaskRefused
+from djq.inline import savepoints
 from djq_testing.sim import Found, call, chain, explore, iterate, scheduled
 
 HERE = __name__
+PAGE = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text("utf-8")
 SHOP = {}
 
 
@@ -160,3 +166,56 @@ def test_check_that_raises_is_a_failure_like_any_other():
 def test_what_makes_no_sense_is_refused(plan, error):
     with pytest.raises(error):
         plan()
+
+
+@pytest.fixture
+def sample(tmp_path):
+    """Makes a module of the page's sample, as a project would have it."""
+    (text,) = re.findall(r"```python\n(from djq_testing.sim import .*?)```", PAGE, re.DOTALL)
+    name = "sample_of_the_simulators_page"
+
+    def make(old="", new=""):
+        path = tmp_path / f"{name}.py"
+        path.write_text(text.replace(old, new) if old else text, "utf-8")
+        spec = importlib.util.spec_from_file_location(name, path)
+        sys.modules[name] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    yield make
+    sys.modules.pop(name, None)
+
+
+def test_sample_of_the_page_holds(sample):
+    sample().test_charging_is_safe_to_repeat()
+
+
+def test_sample_of_the_page_fails_as_it_says(sample):
+    broken = sample("call(charge_once, ", "call(charge, ")
+
+    with pytest.raises(Found) as found:
+        broken.test_charging_is_safe_to_repeat()
+
+    (told,) = re.findall(r"```text\n(U1: .*?)```", PAGE, re.DOTALL)
+    story = iter(str(found.value).splitlines())
+    assert [line for line in told.splitlines() if line.strip() != "..." and line not in story] == []
+
+
+@pytest.mark.django_db
+def test_functions_may_use_the_database_of_the_test():
+    def check(state):
+        assert Group.objects.count() == 1
+        failed = [task for task in state.tasks if not task.success]
+        assert all("IntegrityError" in task.result for task in failed)
+
+    explore(
+        [call(keep_group), call(keep_group)],
+        setup=Group.objects.all().delete,
+        check=check,
+        seeds=10,
+        scope=savepoints,
+    )
+
+
+def keep_group():
+    Group.objects.create(name="one of a kind")

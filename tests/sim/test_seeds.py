@@ -1,7 +1,9 @@
-"""Plays seeds: a thousand and more in each test run, other ones in each range that somebody asks for."""
+"""Plays seeds: seven hundred in each test run, other ones in each range that somebody asks for."""
 
 from __future__ import annotations
 
+import hashlib
+import os
 import subprocess
 import sys
 from functools import cache
@@ -16,7 +18,7 @@ from djq_testing.sim.faults import CALM
 CHUNK = 50
 OF_TASKS = ("task_", "poison")
 OF_PROJECTS = "crash_inside"
-SEEDS = 1_000
+SEEDS = 700
 
 
 @cache
@@ -32,20 +34,39 @@ def test_every_invariant_holds(first):
     assert not failed, "\n\n".join(failed)
 
 
-@pytest.mark.parametrize("first", range(0, 60, 10))
+@pytest.mark.parametrize("first", range(0, 40, 10))
 def test_one_seed_gives_one_trace(first):
     seeds = range(first * 20, first * 20 + 10)
 
     assert [simulate(seed).trace for seed in seeds] == [simulate(seed).trace for seed in seeds]
 
 
-def test_another_process_gives_the_same_trace():
-    replay = [sys.executable, "-m", "djq_testing.sim", "--seed", "12", "--verbose"]
+def test_another_process_gives_the_same_traces():
+    """With another hash of texts in each process; what has no order must not become one."""
+    arguments = ["--seeds", "0-11", "--digest", "--jobs", "1"]
+    replay = [sys.executable, "-m", "djq_testing.sim", *arguments]
 
-    answer = subprocess.run(replay, capture_output=True, text=True, check=True)
+    digests = {
+        subprocess.run(
+            replay,
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+        ).stdout.splitlines()[-1]
+        for hash_seed in ("1", "2")
+    }
 
-    run = simulate(12)
-    assert answer.stdout == "\n".join([run.describe(), *run.trace, ""])
+    own = hashlib.sha256()
+    for seed in range(12):
+        own.update("\n".join(simulate(seed).trace).encode())
+    assert digests == {f"digest of the traces: {own.hexdigest()}"}
+
+
+def test_trace_has_nothing_of_the_machine_in_it():
+    lines = [line for seed in range(40) for line in simulate(seed).trace]
+
+    assert [line for line in lines if "Traceback" in line or "0x" in line or ".py" in line] == []
 
 
 def test_seeds_differ():
@@ -97,4 +118,34 @@ def test_schedules_come_due_in_some_seeds(some):
     with_schedules = [run for run in some if run.scene.schedules]
 
     assert len(with_schedules) > 40
-    assert sum(run.scheduled for run in with_schedules) > 2 * len(with_schedules)
+    assert sum(run.scheduled for run in with_schedules) > len(with_schedules)
+
+
+def test_several_processes_play_as_one_does(capsys):
+    seeds = ["--seeds", "0-29", "--digest", "--set", "tasks=5"]
+    assert main([*seeds, "--jobs", "1"]) == 0
+    alone = capsys.readouterr().out
+
+    assert main([*seeds, "--jobs", "2"]) == 0
+
+    assert capsys.readouterr().out == alone
+
+
+def test_command_line_changes_what_is_played(capsys):
+    arguments = ["--seed", "7", "--clusters", "2", "--seconds", "60", "--set", "kill_worker=0.5"]
+
+    assert main([*arguments, "--tasks", "30"]) == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "seed=7 clusters=2 tasks=30 seconds=60.0 kill_worker=0.5"
+    assert "clusters=2, workers=4, tasks=30, seconds=60.0," in lines[1]
+    assert "kill_worker=0.5" in lines[2]
+    assert lines[-1] == f"replay: python -m djq_testing.sim --case '{lines[0]}' --verbose"
+    assert main(["--case", lines[0]]) == 0
+    assert capsys.readouterr().out.splitlines() == lines
+
+
+def test_field_that_there_is_not_is_refused(capsys):
+    assert main(["--seed", "7", "--set", "workres=2"]) == 2
+
+    assert capsys.readouterr().err == "workres: no field of the scene or fault plan\n"
