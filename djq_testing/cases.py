@@ -53,8 +53,8 @@ class _Mixin(Base):
 class ClockMixin(_Mixin):
     """`self.djq_clock`: the clock that the test moves."""
 
-    djq_clock_start: datetime | None = None
-    """Where it starts, an aware datetime. None: at the present time."""
+    djq_clock_start: datetime | str | None = None
+    """Where it starts, an aware datetime or ISO text. None: at the present time."""
     djq_clock: ManualClock
 
     def setUp(self) -> None:

@@ -9,12 +9,18 @@ test would have run at that block's end, or not at all if it was rolled back, as
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils.asyncio import async_unsafe
+
+IN_A_COROUTINE = (
+    "A coroutine does not see what waits for a commit. In an `async def` test call the verbs of djq_queue "
+    "and djq_sync by sync_to_async: await sync_to_async(djq_queue.assert_enqueued)(confirm)"
+)
 
 logger = logging.getLogger("django.db.backends.base")
 
@@ -26,23 +32,46 @@ def run_commits() -> int:
     are on every database, and whatever they register in turn. One that raises does so here, as it
     does at a commit.
     """
+    return _run({})
+
+
+@async_unsafe(IN_A_COROUTINE)
+def run_commits_of_a_test() -> int:
+    """As `run_commits`, for a test that uses the database: its connections are its thread's.
+
+    Raises:
+        SynchronousOnlyOperation: In a coroutine, where nothing would be found and nothing said.
+    """
+    return _run({})
+
+
+@contextmanager
+def commits_at_its_end() -> Iterator[None]:
+    """Surround a task: what it leaves to a commit is run when it ends, as where it has no test round it.
+
+    What waited before it waits on: it is the test's, or of whoever called the task.
+    """
+    older = {each.alias: len(each.run_on_commit) for each in _open_connections()}
+    try:
+        yield
+    finally:
+        _run(older)
+
+
+def _run(older: Mapping[str, int]) -> int:
+    """Run the callbacks that are ready; not the first ones of a database, as many as `older` says."""
     count = 0
     while True:
-        ready = [one for each in _open_connections() for one in _take_ready(each)]
+        ready = [
+            one
+            for each in _open_connections()
+            for one in _take_ready(each, older.get(each.alias, 0))
+        ]
         if not ready:
             return count
         count += len(ready)
         for callback, robust in ready:
             _call(callback, robust=robust)
-
-
-@contextmanager
-def commits_at_its_end() -> Iterator[None]:
-    """Surround a task: what it leaves to a commit is run when it ends, as where it has no test round it."""
-    try:
-        yield
-    finally:
-        run_commits()
 
 
 def _open_connections() -> list[BaseDatabaseWrapper]:
@@ -53,15 +82,18 @@ def _open_connections() -> list[BaseDatabaseWrapper]:
     ]
 
 
-def _take_ready(connection: BaseDatabaseWrapper) -> list[tuple[Callable[[], object], bool]]:
+def _take_ready(
+    connection: BaseDatabaseWrapper, older: int
+) -> list[tuple[Callable[[], object], bool]]:
     own = [block for block in connection.atomic_blocks if block._from_testcase]  # type: ignore[attr-defined]  # noqa: SLF001
     if not own:
         return []
     # The outermost block is the transaction itself, each further one a savepoint.
     inner = set(connection.savepoint_ids[len(own) - 1 :])
     waiting: list[Any] = connection.run_on_commit  # sets of savepoints, callbacks, whether robust
-    ready = [entry for entry in waiting if not entry[0] & inner]
-    connection.run_on_commit = [entry for entry in waiting if entry[0] & inner]
+    newer = waiting[older:]
+    ready = [entry for entry in newer if not entry[0] & inner]
+    connection.run_on_commit = waiting[:older] + [entry for entry in newer if entry[0] & inner]
     return [(entry[1], bool(entry[2])) for entry in ready]
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any, Self
 
 import attrs
+from django.core.exceptions import SynchronousOnlyOperation
 
 from djq import assembly
 from djq.conf import get_config
@@ -18,7 +19,7 @@ from djq.exceptions import TaskRefused
 from djq.inline import InlineRunner, make_runner
 from djq.ports import Broker
 from djq.wiring import wired
-from djq_testing.commits import run_commits
+from djq_testing.commits import run_commits, run_commits_of_a_test
 from djq_testing.memory import MemoryStore
 from djq_testing.running import Catcher, Enqueued, Ran, enqueued, ran, same_function
 
@@ -122,7 +123,7 @@ class HeldQueue:
     def tasks(self) -> list[Enqueued]:
         """What waits, in the order in which it was sent; hooks of finished tasks among it."""
         self.commit()
-        return [self._read(one) for one in self._held]
+        return self._waiting()
 
     def __len__(self) -> int:
         self.commit()
@@ -146,8 +147,11 @@ class HeldQueue:
 
         Raises:
             AssertionError: There is none, or not as many; the message lists what waits.
+            TaskRefused: There is to be none, and there is no such function.
         """
         matches = _matcher(func, wanted)
+        if func is not None and count == 0:
+            _demand_function(func)
         tasks = self.tasks
         found = [task for task in tasks if matches(task)]
         if len(found) == count or (count is None and found):
@@ -156,7 +160,7 @@ class HeldQueue:
         have = f"{len(found)} of them" if found else "none"
         raise AssertionError(
             f"{many} such as {_say(func, wanted)} should wait, but there is {have}; "
-            f"{_list(tasks, func, wanted)}"
+            f"{_list(tasks, func, wanted)}{'' if found else _unknown(func)}"
         )
 
     def refute_enqueued(self, func: Any = None, **wanted: Any) -> None:
@@ -184,7 +188,7 @@ class HeldQueue:
 
     def commit(self) -> int:
         """Run what waits for a commit of the test's own transaction; gives how many callbacks."""
-        return run_commits()
+        return run_commits_of_a_test() if self._store is None else run_commits()
 
     # Running.
 
@@ -243,10 +247,15 @@ class HeldQueue:
                 )
         return done
 
+    def _waiting(self) -> list[Enqueued]:
+        return [self._read(one) for one in self._held]
+
     def _refuse_to_wait(self) -> None:
+        with suppress(SynchronousOnlyOperation):
+            self.commit()
         raise AssertionError(
             "whoever waits here without an end waits for ever: tasks are held, and run when the test says "
-            f"so, by run_until_idle() for one; {_list(self.tasks, None, {})}"
+            f"so, by run_until_idle() for one; {_list(self._waiting(), None, {})}"
         )
 
     def _runner(self, queue: str) -> InlineRunner:
@@ -310,6 +319,16 @@ def _demand_function(func: Any) -> None:
         resolve(path)
     except (ImportError, AttributeError, TypeError) as error:
         raise TaskRefused(f"no task ever calls {path!r}: {error}") from error
+
+
+def _unknown(func: Any) -> str:
+    """Say of a function that cannot be found that it cannot: a typing error, most likely."""
+    try:
+        if func is not None:
+            resolve(func_path(func))
+    except (ImportError, AttributeError, TypeError) as error:
+        return f"\n{error}"
+    return ""
 
 
 def _matches(func: Any, wanted: dict[str, Any], task: Enqueued) -> bool:

@@ -10,7 +10,7 @@ from djq import assembly, inline
 from djq.core.config import Config
 from djq.ports import Broker
 from djq.wiring import wired
-from djq_testing.commits import run_commits
+from djq_testing.commits import run_commits, run_commits_of_a_test
 from djq_testing.held import store_of
 from djq_testing.running import Catcher
 
@@ -72,7 +72,7 @@ class SyncTasks:
 
     def commit(self) -> int:
         """Run what waits for a commit of the test's own transaction; gives how many callbacks."""
-        return run_commits()
+        return run_commits_of_a_test() if self._store is None else run_commits()
 
     def _raise(self) -> None:
         error = self._catcher.take()
