@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 STORE_AWAY = {"store_error_before", "store_outage"}
 """With these an outcome is saved at a later try."""
+NO_ANSWER = {"broker_error_before", "broker_error_after", "broker_outage"}
 SECOND_TRIES = STORE_AWAY | {"store_error_after"}
 """With these a monitor saves what it had looked at some time before."""
 
@@ -80,6 +81,8 @@ class CompositionChecker:
         }
         self._sent: Counter[str] = Counter()
         """How often each link was sent, the first of each chain left out."""
+        self._senders: set[tuple[int, str]] = set()
+        """Which process has sent which link."""
         self._outcomes: defaultdict[str, set[tuple[bool, object]]] = defaultdict(set)
         """What each element has come to, by its id."""
         self._before: dict[int, Kept] = {}
@@ -101,6 +104,7 @@ class CompositionChecker:
             raise Violation(f"I3: {_say(link)} was sent while the last one is tried again")
         self._sent[message.id] += 1
         self._check_again(process, message, link)
+        self._check_twice_by_one(process, message, link)
 
     def committed(self, before: Kept, sent: Sequence[TaskMessage]) -> None:
         """A transaction is over in which these were sent; `before` is what was kept until then."""
@@ -194,6 +198,14 @@ class CompositionChecker:
         known = self._before[process.pid].tasks.get(message.id)
         if known is not None and not _says_stopped(known):
             raise Violation(f"I3: {_say(link)} was sent again, and had an outcome")
+
+    def _check_twice_by_one(self, process: SimProcess, message: TaskMessage, link: Link) -> None:
+        """A monitor that lives on knows what it has sent, unless the broker gave no answer."""
+        scene, hits = self._world.scene, self._world.chaos.hits
+        known = (process.pid, message.id) in self._senders
+        self._senders.add((process.pid, message.id))
+        if known and scene.receipts and not scene.one_unit and not NO_ANSWER & hits.keys():
+            raise Violation(f"I3: {_say(link)} was sent twice by one monitor")
 
     def _check_aside(self, id: str, place: int, before: Kept, now: Kept) -> None:
         first = before.elements.get(id, {}).get(place)

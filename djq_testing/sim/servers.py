@@ -6,11 +6,9 @@ end in its caller's death, or in an error, before its effect or after it.
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -101,6 +99,8 @@ class QueueServer:
             clock=world.server_clock,
             retry_seconds=scene.lease_seconds,
             receipts=scene.receipts,
+            bulk_limit=scene.bulk_limit,
+            shuffle=world.case.seed if scene.unordered else None,
         )
         self.handed: dict[str, Handed] = {}
         self.void: set[str] = set()
@@ -114,7 +114,6 @@ class QueueServer:
         self.sent: list[TaskMessage] = []
         """What monitors have sent since the last transaction began."""
         self._messages: dict[str, TaskMessage | None] = {}
-        self._order = random.Random(f"order {world.case.seed}")
 
     def read(self, package: str) -> TaskMessage | None:
         """What a package holds; None when it is poison."""
@@ -129,8 +128,6 @@ class QueueServer:
 
     def take(self, limit: int, cluster: int) -> list[Received]:
         """Hand packages out."""
-        if self._world.scene.unordered:
-            self._mix()
         received = self.memory.dequeue(limit)
         for one in received:
             receipt, package = one
@@ -147,13 +144,6 @@ class QueueServer:
                         self._world.chaos.copy_seconds(), self.memory.enqueue, str(package)
                     )
         return received
-
-    def _mix(self) -> None:
-        """Let what is due come in any order."""
-        now = self._world.server_clock.now()
-        for row in self._rows:
-            if row.available_at <= now:
-                row.available_at = now - timedelta(seconds=self._order.random())
 
     def inner(self, receipt: str) -> str:
         """The receipt of the twin in memory; a void one fits nothing there."""

@@ -184,6 +184,14 @@ class ForgetsTheHooksOfStoppedLinks(Followers):
         super().send(attrs.evolve(batch, stopped=[]))
 
 
+class SendsAgainWhatItCouldNotNote(Monitor):
+    """A link is not sent again because the note that it was sent could not be taken."""
+
+    def _follow(self, batch: Batch) -> None:
+        super()._follow(batch)
+        self._followers.mark(batch)
+
+
 class LosesALinkWithOneThatNeverRan(Monitor):
     """A link keeps its outcome when one that it stops cannot be kept.
 
@@ -368,7 +376,11 @@ STORES = (
     KeepsTheLatestOfAnElement,
     LosesElementsThatFailed,
 )
-MONITORS = (KeepsElementsThatAreTriedAgain, LosesALinkWithOneThatNeverRan)
+MONITORS = (
+    KeepsElementsThatAreTriedAgain,
+    LosesALinkWithOneThatNeverRan,
+    SendsAgainWhatItCouldNotNote,
+)
 
 COMPOSITION_MUTANTS: dict[str, Parts] = {
     **{kind.__name__: Parts(monitor=with_followers(kind)) for kind in FOLLOWERS},

@@ -34,16 +34,11 @@ FIXED = {
         1030,
         2,
     ): "a pusher that its command ended after the stop was taken for one that the stop ended",
-    (3387, 1): "a store that did not take the note that a link was sent had the link sent again",
     (
         2193,
         1,
     ): "the queue was taken for empty while its last packages were on their way to the sentinel",
     (20967, 2): "a stop waited for ever: retired workers for successors that had left",
-    (
-        10048,
-        2,
-    ): "a worker whose end was ordered ended itself with its next task, which was not counted",
     (
         11152,
         1,
