@@ -41,7 +41,7 @@ from djq.signals import LoggingObserver, line_of
 from djq.tasks.scheduling import schedule
 from djq.wiring import wired, wiring
 from djq_testing.clock import ManualClock, SeededIds
-from djq_testing.commits import run_commits
+from djq_testing.commits import callbacks_run_once, run_commits
 from djq_testing.local.cache import ClockedCache
 from djq_testing.local.faults import Faults
 from djq_testing.local.ports import ForgetfulStore, LocalBroker
@@ -157,6 +157,7 @@ class LocalCluster(Faults):
                 keep_schedule=None if rows is None else self._keeper(rows),
             )
             self._stack.enter_context(instead)
+            self._stack.enter_context(callbacks_run_once())
             self._stage.services = Services(
                 config=config,
                 broker=self._broker_of(config, config.name),

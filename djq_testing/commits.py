@@ -45,6 +45,44 @@ def run_commits_of_a_test() -> int:
     return _run({})
 
 
+class Once:
+    """A callback that runs once, whoever runs it."""
+
+    def __init__(self, func: Callable[[], object]) -> None:
+        self._func = func
+        self.is_done = False
+        self.__qualname__ = getattr(func, "__qualname__", repr(func))  # for Django's log
+
+    def __call__(self) -> None:
+        if not self.is_done:
+            self.is_done = True
+            self._func()
+
+
+@contextmanager
+def callbacks_run_once() -> Iterator[None]:
+    """Let what is registered with a connection of this thread run once.
+
+    Django's `captureOnCommitCallbacks(execute=True)` runs it and leaves it where it is.
+    """
+    changed = [each for each in connections.all() if "on_commit" not in vars(each)]
+    for connection in changed:
+        vars(connection)["on_commit"] = _registering(connection.on_commit)
+    try:
+        yield
+    finally:
+        for connection in changed:
+            del vars(connection)["on_commit"]
+
+
+def _registering(register: Callable[..., None]) -> Callable[..., None]:
+    def on_commit(func: Callable[[], object], robust: bool = False) -> None:  # noqa: FBT001, FBT002 - Django's own
+        # Django refuses what cannot be called, and is to do so.
+        register(Once(func) if callable(func) else func, robust)  # type: ignore[redundant-expr]
+
+    return on_commit
+
+
 @contextmanager
 def commits_at_its_end() -> Iterator[None]:
     """Surround a task: what it leaves to a commit is run when it ends, as where it has no test round it.
@@ -94,7 +132,11 @@ def _take_ready(
     newer = waiting[older:]
     ready = [entry for entry in newer if not entry[0] & inner]
     connection.run_on_commit = waiting[:older] + [entry for entry in newer if entry[0] & inner]
-    return [(entry[1], bool(entry[2])) for entry in ready]
+    return [
+        (entry[1], bool(entry[2]))
+        for entry in ready
+        if not (isinstance(entry[1], Once) and entry[1].is_done)
+    ]
 
 
 def _call(callback: Callable[[], object], *, robust: bool) -> None:

@@ -19,7 +19,7 @@ from djq.exceptions import TaskRefused
 from djq.inline import InlineRunner, make_runner
 from djq.ports import Broker
 from djq.wiring import wired
-from djq_testing.commits import run_commits, run_commits_of_a_test
+from djq_testing.commits import callbacks_run_once, run_commits, run_commits_of_a_test
 from djq_testing.memory import MemoryStore
 from djq_testing.running import Catcher, Enqueued, Ran, enqueued, ran, same_function
 
@@ -112,6 +112,7 @@ class HeldQueue:
         if self._store is not None:
             changes["store"] = self._store
         self._context.enter_context(wired(**changes))
+        self._context.enter_context(callbacks_run_once())
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -131,6 +132,9 @@ class HeldQueue:
 
     def __iter__(self) -> Iterator[Enqueued]:
         return iter(self.tasks)
+
+    def __getitem__(self, place: int) -> Enqueued:
+        return self.tasks[place]
 
     def assert_enqueued(self, func: Any = None, *, count: int | None = None, **wanted: Any) -> Any:
         """Demand that such a task waits.

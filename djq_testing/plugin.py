@@ -148,21 +148,21 @@ def djq_live_cluster(
 def _chosen(
     request: pytest.FixtureRequest, name: str, options: dict[str, Any], *known: str
 ) -> dict[str, Any]:
-    """The options of a fixture, with those of the marker nearest to the test over them.
+    """The options of a fixture, with those of markers over them: the nearer to the test, the higher.
 
-    `known` are those that the marker may have, in order. Empty: any, by name.
+    `known` are those that a marker may have, in order. Empty: any, by name.
     """
-    marker = request.node.get_closest_marker(name)
-    if marker is None:
-        return options
-    wrong = [key for key in marker.kwargs if known and key not in known]
-    wrong += [repr(value) for value in marker.args[len(known) :]]
-    if wrong:
-        takes = ", ".join(known) or "settings as in Q_CLUSTER, by name"
-        raise pytest.UsageError(
-            f"@pytest.mark.{name} does not take {', '.join(wrong)}; it takes {takes}"
-        )
-    return {**options, **dict(zip(known, marker.args, strict=False)), **marker.kwargs}
+    chosen = dict(options)
+    for marker in reversed(list(request.node.iter_markers(name))):
+        wrong = [key for key in marker.kwargs if known and key not in known]
+        wrong += [repr(value) for value in marker.args[len(known) :]]
+        if wrong:
+            takes = ", ".join(known) or "settings as in Q_CLUSTER, by name"
+            raise pytest.UsageError(
+                f"@pytest.mark.{name} does not take {', '.join(wrong)}; it takes {takes}"
+            )
+        chosen |= {**dict(zip(known, marker.args, strict=False)), **marker.kwargs}
+    return chosen
 
 
 def _stand_alone(request: pytest.FixtureRequest, name: str, *also: str) -> None:

@@ -10,7 +10,7 @@ from djq import assembly, inline
 from djq.core.config import Config
 from djq.ports import Broker
 from djq.wiring import wired
-from djq_testing.commits import run_commits, run_commits_of_a_test
+from djq_testing.commits import callbacks_run_once, run_commits, run_commits_of_a_test
 from djq_testing.held import store_of
 from djq_testing.running import Catcher
 
@@ -56,6 +56,7 @@ class SyncTasks:
         if self._store is not None:
             changes["store"] = self._store
         self._context.enter_context(wired(**changes))
+        self._context.enter_context(callbacks_run_once())
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from django.core.exceptions import SynchronousOnlyOperation
-from django.db import transaction
+from django.db import connections, transaction
 from django.test import TestCase
 
 from djq.tasks import async_task
+from djq_testing.held import HeldQueue
 from tests.kit import samples
 
 
@@ -19,6 +20,42 @@ def test_django_may_run_the_callbacks_of_a_test_in_sync_mode(djq_sync, calls):
         samples.when_committed(2)
 
     assert calls == [((1,), {}), ((2,), {})]
+
+
+@pytest.mark.django_db
+def test_what_django_has_run_is_not_run_again(djq_queue):
+    with TestCase.captureOnCommitCallbacks(execute=True) as captured:
+        samples.when_committed(1)
+
+    djq_queue.assert_enqueued(samples.note, count=1)
+    assert len(captured) == 1
+    captured[0]()
+    djq_queue.assert_enqueued(samples.note, count=1)
+
+
+@pytest.mark.django_db
+def test_what_django_has_run_is_not_run_again_in_a_cluster(djq_cluster, calls):
+    with TestCase.captureOnCommitCallbacks(execute=True):
+        samples.when_committed(1)
+
+    djq_cluster.run_until_idle()
+
+    assert calls == [((1,), {})]
+
+
+@pytest.mark.django_db
+def test_connections_are_left_as_they_were():
+    own = vars(connections["default"])
+    with HeldQueue(), HeldQueue():
+        assert "on_commit" in own
+
+    assert "on_commit" not in own
+
+
+@pytest.mark.django_db
+def test_what_cannot_be_called_is_refused_by_django(djq_queue):
+    with pytest.raises(TypeError, match="must be a callable"):
+        transaction.on_commit("nothing")
 
 
 @pytest.mark.django_db

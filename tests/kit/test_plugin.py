@@ -46,6 +46,17 @@ def test_a_broker_of_its_own(djq_broker, djq_cluster):
     assert result("root") == 2
 
 
+@pytest.mark.djq_cluster(workers=3, timeout=5)
+class TestMarkers:
+    @pytest.mark.djq_cluster(timeout=7)
+    def test_of_a_class_and_of_a_test_go_together(self, djq_cluster):
+        djq_cluster.takes("math.sqrt", seconds=9)
+        async_task("math.sqrt", 4, task_name="late")
+        djq_cluster.run_until_idle()
+        assert result("late") == "TaskTimedOut: timed out after 7 s"
+        assert len(djq_cluster.stat.workers) == 3
+
+
 def test_the_clock_starts_as_configured(djq_clock):
     assert f"{djq_clock.now():%Y-%m-%d}" == "2026-05-01"
 
@@ -75,7 +86,7 @@ def test_configuration_and_markers_are_obeyed(project):
     run = run_tests(project, "-s")
 
     assert run.returncode == 0, run.stdout
-    assert "9 passed" in run.stdout
+    assert "10 passed" in run.stdout
     brokers = [line for line in run.stdout.splitlines() if "broker" in line]
     assert [line.split("broker ")[1] for line in brokers] == [
         "Memory None",

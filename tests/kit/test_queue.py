@@ -61,6 +61,7 @@ def test_tasks_stand_in_the_order_in_which_they_were_sent(djq_queue):
     async_tasks([(samples.note, (3,)), (samples.note, (4,))])
 
     assert [task.args[0] for task in djq_queue.tasks] == [1, 2, 3, 4]
+    assert (djq_queue[0].args, djq_queue[-1].args) == ((1,), (4,))
     assert [task.queue for task in djq_queue.tasks][1] == "priority"
 
 
