@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime
+from math import inf
 from typing import TYPE_CHECKING, Any, Self
 
 import attrs
@@ -152,6 +153,7 @@ class LocalCluster(Faults):
                 broker=self._broker_of,
                 sync=False,
                 run=None,
+                endless=self._refuse_to_wait,
                 store=results,
                 cache=ClockedCache(self.clock),
                 keep_schedule=None if rows is None else self._keeper(rows),
@@ -241,6 +243,10 @@ class LocalCluster(Faults):
             timeline.follow()
             self._play(timeline.now + timeline.seconds_to(moment))
 
+    def quiet_seconds(self) -> float:
+        """For how long nothing happens by itself: for the clock, when a caller waits on it."""
+        return self._stage.timeline.quiet_seconds()
+
     # What there is to look at.
 
     @property
@@ -319,6 +325,18 @@ class LocalCluster(Faults):
             raise self._error(str(error), ()) from error
         finally:
             self._is_playing = False
+
+    def _refuse_to_wait(self, in_vain: bool) -> None:  # noqa: FBT001 - as it is called
+        if self._is_playing:
+            raise RuntimeError(
+                "a task of this cluster cannot wait without an end: nothing else happens before its own"
+            )
+        # At first it may not have been looked yet at what the test has done.
+        if in_vain and self.quiet_seconds() == inf:
+            raise self._error(
+                "whoever waits here without an end waits for ever: nothing will happen any more",
+                pending(self._stage),
+            )
 
     def _is_over(self) -> bool:
         found = next(pending(self._stage), None)

@@ -243,7 +243,7 @@ class HeldQueue:
                 )
         return done
 
-    def _refuse_to_wait(self) -> None:
+    def _refuse_to_wait(self, _in_vain: bool) -> None:  # noqa: FBT001 - as it is called
         raise AssertionError(
             "whoever waits here without an end waits for ever: tasks are held, and run when the test says "
             f"so, by run_until_idle() for one; {_list(self.tasks, None, {})}"
