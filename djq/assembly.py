@@ -97,6 +97,12 @@ def make_broker(config: Config, list_key: str | None = None) -> Broker:
     )
 
 
+def seen(broker: Broker) -> Broker:
+    """The broker that stands in for this one, which may have been made before; otherwise itself."""
+    instead = wiring().broker
+    return broker if instead is None else instead(get_config(), broker.list_key)
+
+
 def broker_of_this_thread(list_key: str | None = None) -> Broker:
     """Make a broker once per process, thread, configuration and queue name."""
     config = get_config()
