@@ -95,9 +95,10 @@ class ManualClock:
         """
         await sync_to_async(self.advance)(seconds)
 
-    def drive(self, player: Player | None) -> None:
-        """Let `player` play whatever happens while the clock moves. None: nobody."""
-        self._player = player
+    def drive(self, player: Player | None) -> Player | None:
+        """Let `player` play whatever happens while the clock moves. None: nobody. Gives who did before."""
+        before, self._player = self._player, player
+        return before
 
     def move(self, moment: datetime) -> None:
         """Show another time; nothing happens meanwhile. For players, who go from event to event."""

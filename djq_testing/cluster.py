@@ -168,8 +168,8 @@ class LocalCluster(Faults):
                 observer=observer,
                 seconds_of=self._durations.of,
             )
-            self.clock.drive(self)
-            self._stack.callback(self.clock.drive, None)
+            # Another cluster on this clock plays again when this one is closed.
+            self._stack.callback(self.clock.drive, self.clock.drive(self))
             self.start(self._clusters)
             # Nothing went wrong, so what was entered stays so until it is closed.
             self._stack = self._stack.pop_all()

@@ -86,6 +86,13 @@ def test_a_task_that_waits_without_an_end_fails(cluster):
     )
 
 
+def test_a_cluster_that_stands_on_the_same_clock_gives_it_back(cluster):
+    with LocalCluster(cluster.clock, seed=1) as other:
+        assert result(async_task(note, "a"), wait=1_000) == "a"
+    assert result(async_task(note, "b"), wait=1_000) == "b"
+    assert (len(other.runs), len(cluster.runs)) == (1, 1)
+
+
 @async_to_sync
 async def send_and_wait():
     return await aresult(await aenqueue(note, "a"), wait=-1)
