@@ -45,7 +45,8 @@ from djq_testing.clock import ManualClock, SeededIds
 from djq_testing.commits import run_commits
 from djq_testing.local.cache import ClockedCache
 from djq_testing.local.faults import Faults
-from djq_testing.local.ports import ForgetfulStore, LocalBroker
+from djq_testing.local.ports import LocalBroker
+from djq_testing.local.results import memory_store
 from djq_testing.local.runs import Run
 from djq_testing.local.stage import LocalStage, Services
 from djq_testing.local.state import pending, stat_of, uses_database
@@ -140,11 +141,7 @@ class LocalCluster(Faults):
                 self._stack.enter_context(override_settings(Q_CLUSTER=raw))
             config = get_config()
             in_memory = self._store == "memory" or (self._store is None and not uses_database())
-            results = (
-                ForgetfulStore(self._stage.timeline, save_limit=config.save_limit)
-                if in_memory
-                else None
-            )
+            results = memory_store() if in_memory else None
             rows = MemoryScheduleStore(clock=self.clock) if in_memory else None
             observer = wiring().observer or LoggingObserver()
             instead = wired(

@@ -19,7 +19,7 @@ from djq.inline import InlineRunner, make_runner
 from djq.ports import Broker
 from djq.wiring import wired
 from djq_testing.commits import run_commits
-from djq_testing.memory import MemoryStore
+from djq_testing.local.results import parts_in_memory
 from djq_testing.running import Catcher, Enqueued, Ran, enqueued, ran, same_function
 
 RUNS_MAX = 1_000
@@ -96,7 +96,7 @@ class HeldQueue:
         self.raises = raises
         self.ran: list[Ran] = []
         """What was run, in order."""
-        self._store = store_of(store)
+        self._store = checked(store)
         self._held: list[Held] = []
         self._runners: dict[str, tuple[Config, InlineRunner]] = {}
         self._catcher = Catcher()
@@ -108,8 +108,8 @@ class HeldQueue:
             "sync": False,
             "endless": self._refuse_to_wait,
         }
-        if self._store is not None:
-            changes["store"] = self._store
+        if self._store == "memory":
+            changes |= parts_in_memory()
         self._context.enter_context(wired(**changes))
         return self
 
@@ -270,15 +270,15 @@ class HeldQueue:
         return enqueued(unpack(frame), held.queue)
 
 
-def store_of(name: str) -> MemoryStore | None:
-    """The store of a test. None: the database.
+def checked(store: str) -> str:
+    """The name of a store.
 
     Raises:
         ValueError: There is none of that name.
     """
-    if name not in {"database", "memory"}:
-        raise ValueError(f"store is {name!r}; it must be 'database' or 'memory'")
-    return MemoryStore() if name == "memory" else None
+    if store not in {"database", "memory"}:
+        raise ValueError(f"store is {store!r}; it must be 'database' or 'memory'")
+    return store
 
 
 _READERS: dict[str, Any] = {

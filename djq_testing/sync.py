@@ -11,7 +11,8 @@ from djq.core.config import Config
 from djq.ports import Broker
 from djq.wiring import wired
 from djq_testing.commits import run_commits
-from djq_testing.held import store_of
+from djq_testing.held import checked
+from djq_testing.local.results import parts_in_memory
 from djq_testing.running import Catcher
 
 
@@ -47,14 +48,14 @@ class SyncTasks:
             store: Where outcomes go: "database", or "memory" in a test that uses no database.
         """
         self.raises = raises
-        self._store = store_of(store)
+        self._store = checked(store)
         self._catcher = Catcher()
         self._context = ExitStack()
 
     def __enter__(self) -> Self:
         changes: dict[str, Any] = {"broker": self._broker, "sync": True, "run": self.run}
-        if self._store is not None:
-            changes["store"] = self._store
+        if self._store == "memory":
+            changes |= parts_in_memory()
         self._context.enter_context(wired(**changes))
         return self
 
