@@ -97,6 +97,12 @@ def make_broker(config: Config, list_key: str | None = None) -> Broker:
     )
 
 
+def seen(broker: Broker) -> Broker:
+    """The broker that stands in for this one, which may have been made before; otherwise itself."""
+    instead = wiring().broker
+    return broker if instead is None else instead(get_config(), broker.list_key)
+
+
 def broker_of_this_thread(list_key: str | None = None) -> Broker:
     """Make a broker once per process, thread, configuration and queue name."""
     config = get_config()
@@ -114,10 +120,9 @@ def broker_of_this_thread(list_key: str | None = None) -> Broker:
 
 def make_store(config: Config) -> ResultStore:
     """The store that keeps outcomes: of cached tasks in the cache, of others in the database."""
-    if wiring().store is not None:
-        return cast("ResultStore", wiring().store)
-    database = make_database_store(config)
-    return RoutedStore(database=database, cache=make_cache_store(config, database))
+    return RoutedStore(
+        database=_wired_store() or make_database_store(config), cache=make_cache_store(config)
+    )
 
 
 def make_database_store(config: Config) -> DatabaseStore:
@@ -129,8 +134,14 @@ def make_database_store(config: Config) -> DatabaseStore:
     )
 
 
-def make_cache_store(config: Config, database: DatabaseStore) -> CacheStore:
+def _wired_store() -> DatabaseStore | None:
+    """What stands in for the database: it has the verbs, as its contract says. None: nothing."""
+    return cast("DatabaseStore | None", wiring().store)
+
+
+def make_cache_store(config: Config) -> CacheStore:
     """The store in the cache of the settings."""
+    database = make_database_store(config)
 
     def unsaved(finished: Finished) -> Task:
         task = database.unsaved(finished)
@@ -151,23 +162,18 @@ Shelf = DatabaseStore | CacheStore
 
 def get_shelf(cached: bool | float | None) -> Shelf:  # noqa: FBT001 - the documented argument
     """The store to look for results in. None: as the setting `cached` says."""
-    if wiring().store is not None:
-        return cast("DatabaseStore", wiring().store)  # it has the verbs, as its contract says
-    config = get_config()
-    database = make_database_store(config)
-    wanted = config.cached if cached is None else cached
-    return make_cache_store(config, database) if wanted else database
+    wanted = get_config().cached if cached is None else cached
+    return get_cache_store() if wanted else get_database_store()
 
 
 def get_database_store() -> DatabaseStore:
     """The store of results that are not cached."""
-    return make_database_store(get_config())
+    return _wired_store() or make_database_store(get_config())
 
 
 def get_cache_store() -> CacheStore:
     """The store of cached results."""
-    config = get_config()
-    return make_cache_store(config, make_database_store(config))
+    return make_cache_store(get_config())
 
 
 def refuse_unshared_cache(config: Config, *, sync: bool = False) -> None:
@@ -185,8 +191,6 @@ def refuse_unshared_cache(config: Config, *, sync: bool = False) -> None:
 
 def unshared_cache(alias: str, *, sync: bool = False) -> str | None:
     """Why results in this cache would not be found; by this process, with `sync`. None: they are."""
-    if wiring().store is not None:
-        return None
     cache = wiring().cache or caches[alias]
     if keeps_nothing(cache):
         return (

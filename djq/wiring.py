@@ -41,9 +41,10 @@ class Wiring:
     run: Callable[[Iterable[bytes]], None] | None = None
     """Runs tasks here and now, by their frames."""
     store: Any | None = None
-    """Keeps results, cached ones too, and is read in the place of the database: a `MemoryStore`."""
-    endless: Callable[[], object] | None = None
-    """Asked before a wait without an end goes on; it raises where nobody would ever end it."""
+    """Keeps results, and is read in the place of the database: a `MemoryStore`."""
+    endless: Callable[[bool], object] | None = None
+    """Asked before a wait without an end goes on; it raises where nobody would ever end it. It is told
+    whether the wait has paused before, and nobody else did anything meanwhile."""
     cache: BaseCache | None = None
     """Where cached results go."""
     keep_schedule: Callable[[Schedule], None] | None = None

@@ -6,6 +6,7 @@ import random
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from math import inf, isfinite
 from typing import Protocol
 
 from asgiref.sync import sync_to_async
@@ -21,6 +22,10 @@ class Player(Protocol):
 
     def play_until(self, moment: datetime) -> None:
         """Let everything happen that happens up to then; the clock is moved with it."""
+        ...
+
+    def quiet_seconds(self) -> float:
+        """For how long nothing happens by itself; infinite: for ever."""
         ...
 
 
@@ -73,17 +78,27 @@ class ManualClock:
             raise ValueError(f"a clock cannot go back: it is {self.now()}, {moment} has passed")
         self._play(moment.astimezone(UTC))
 
-    def pause(self, seconds: float) -> None:
-        """Move on: for a caller that waits for a result."""
-        self.advance(seconds)
+    def pause(self, seconds: float, longest: float | None = None) -> None:
+        """Move on: for a caller that waits for a result.
 
-    async def apause(self, seconds: float) -> None:
-        """Move on; what happens meanwhile may use the database."""
+        With `longest` it moves on to the next thing that happens, by so much at most, and to the end
+        of that time when nothing does: whoever waits need not look while nothing happens.
+        """
+        quiet = inf if self._player is None else self._player.quiet_seconds()
+        jump = min(quiet, seconds if longest is None else longest)
+        self.advance(max(seconds, jump) if isfinite(jump) else seconds)
+
+    async def apause(self, seconds: float, longest: float | None = None) -> None:  # noqa: ARG002
+        """Move on by no more than `seconds`: other coroutines may do something meanwhile.
+
+        What happens in that time may use the database.
+        """
         await sync_to_async(self.advance)(seconds)
 
-    def drive(self, player: Player | None) -> None:
-        """Let `player` play whatever happens while the clock moves. None: nobody."""
-        self._player = player
+    def drive(self, player: Player | None) -> Player | None:
+        """Let `player` play whatever happens while the clock moves. None: nobody. Gives who did before."""
+        before, self._player = self._player, player
+        return before
 
     def move(self, moment: datetime) -> None:
         """Show another time; nothing happens meanwhile. For players, who go from event to event."""

@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime
+from math import inf
 from typing import TYPE_CHECKING, Any, Self
 
 import attrs
@@ -44,7 +45,8 @@ from djq_testing.clock import ManualClock, SeededIds
 from djq_testing.commits import callbacks_run_once, run_commits
 from djq_testing.local.cache import ClockedCache
 from djq_testing.local.faults import Faults
-from djq_testing.local.ports import ForgetfulStore, LocalBroker
+from djq_testing.local.ports import LocalBroker
+from djq_testing.local.results import memory_store
 from djq_testing.local.runs import Run
 from djq_testing.local.stage import LocalStage, Services
 from djq_testing.local.state import pending, stat_of, uses_database
@@ -139,11 +141,7 @@ class LocalCluster(Faults):
                 self._stack.enter_context(override_settings(Q_CLUSTER=raw))
             config = get_config()
             in_memory = self._store == "memory" or (self._store is None and not uses_database())
-            results = (
-                ForgetfulStore(self._stage.timeline, save_limit=config.save_limit)
-                if in_memory
-                else None
-            )
+            results = memory_store() if in_memory else None
             rows = MemoryScheduleStore(clock=self.clock) if in_memory else None
             observer = wiring().observer or LoggingObserver()
             instead = wired(
@@ -152,6 +150,7 @@ class LocalCluster(Faults):
                 broker=self._broker_of,
                 sync=False,
                 run=None,
+                endless=self._refuse_to_wait,
                 store=results,
                 cache=ClockedCache(self.clock),
                 keep_schedule=None if rows is None else self._keeper(rows),
@@ -167,8 +166,8 @@ class LocalCluster(Faults):
                 observer=observer,
                 seconds_of=self._durations.of,
             )
-            self.clock.drive(self)
-            self._stack.callback(self.clock.drive, None)
+            # Another cluster on this clock plays again when this one is closed.
+            self._stack.callback(self.clock.drive, self.clock.drive(self))
             self.start(self._clusters)
             # Nothing went wrong, so what was entered stays so until it is closed.
             self._stack = self._stack.pop_all()
@@ -237,6 +236,10 @@ class LocalCluster(Faults):
         """Let everything happen up to a moment: for the clock, which calls it when it is moved."""
         if not self._is_playing:
             self._play((moment - self.clock.now()).total_seconds())
+
+    def quiet_seconds(self) -> float:
+        """For how long nothing happens by itself: for the clock, when a caller waits on it."""
+        return self._stage.timeline.quiet_seconds()
 
     # What there is to look at.
 
@@ -317,6 +320,18 @@ class LocalCluster(Faults):
             raise self._error(str(error), ()) from error
         finally:
             self._is_playing = False
+
+    def _refuse_to_wait(self, in_vain: bool) -> None:  # noqa: FBT001 - as it is called
+        if self._is_playing:
+            raise RuntimeError(
+                "a task of this cluster cannot wait without an end: nothing else happens before its own"
+            )
+        # At first it may not have been looked yet at what the test has done.
+        if in_vain and self.quiet_seconds() == inf:
+            raise self._error(
+                "whoever waits here without an end waits for ever: nothing will happen any more",
+                pending(self._stage),
+            )
 
     def _is_over(self) -> bool:
         found = next(pending(self._stage), None)

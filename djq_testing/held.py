@@ -20,7 +20,7 @@ from djq.inline import InlineRunner, make_runner
 from djq.ports import Broker
 from djq.wiring import wired
 from djq_testing.commits import callbacks_run_once, run_commits, run_commits_of_a_test
-from djq_testing.memory import MemoryStore
+from djq_testing.local.results import parts_in_memory
 from djq_testing.running import Catcher, Enqueued, Ran, enqueued, ran, same_function
 
 RUNS_MAX = 1_000
@@ -97,7 +97,7 @@ class HeldQueue:
         self.raises = raises
         self.ran: list[Ran] = []
         """What was run, in order."""
-        self._store = store_of(store)
+        self._store = checked(store)
         self._held: list[Held] = []
         self._runners: dict[str, tuple[Config, InlineRunner]] = {}
         self._catcher = Catcher()
@@ -109,8 +109,8 @@ class HeldQueue:
             "sync": False,
             "endless": self._refuse_to_wait,
         }
-        if self._store is not None:
-            changes["store"] = self._store
+        if self._store == "memory":
+            changes |= parts_in_memory()
         self._context.enter_context(wired(**changes))
         self._context.enter_context(callbacks_run_once())
         return self
@@ -192,7 +192,7 @@ class HeldQueue:
 
     def commit(self) -> int:
         """Run what waits for a commit of the test's own transaction; gives how many callbacks."""
-        return run_commits_of_a_test() if self._store is None else run_commits()
+        return run_commits_of_a_test() if self._store == "database" else run_commits()
 
     # Running.
 
@@ -254,7 +254,7 @@ class HeldQueue:
     def _waiting(self) -> list[Enqueued]:
         return [self._read(one) for one in self._held]
 
-    def _refuse_to_wait(self) -> None:
+    def _refuse_to_wait(self, _in_vain: bool) -> None:  # noqa: FBT001 - as it is called
         with suppress(SynchronousOnlyOperation):
             self.commit()
         raise AssertionError(
@@ -283,15 +283,15 @@ class HeldQueue:
         return enqueued(unpack(frame), held.queue)
 
 
-def store_of(name: str) -> MemoryStore | None:
-    """The store of a test. None: the database.
+def checked(store: str) -> str:
+    """The name of a store.
 
     Raises:
         ValueError: There is none of that name.
     """
-    if name not in {"database", "memory"}:
-        raise ValueError(f"store is {name!r}; it must be 'database' or 'memory'")
-    return MemoryStore() if name == "memory" else None
+    if store not in {"database", "memory"}:
+        raise ValueError(f"store is {store!r}; it must be 'database' or 'memory'")
+    return store
 
 
 _READERS: dict[str, Any] = {

@@ -64,8 +64,12 @@ class MemoryStore:
 
     alias: str | None = None
 
-    def __init__(self, *, save_limit: int = 250) -> None:
+    def __init__(
+        self, *, save_limit: int = 250, show: Callable[[Finished], Any] | None = None
+    ) -> None:
+        """`show` makes the task objects that are given away. None: they are those that are kept."""
         self._save_limit = save_limit
+        self._show = show
         self._tasks: dict[str, MemoryTask] = {}
         self._elements: dict[str, dict[int, Element]] = {}
         """The elements of each iter by their places."""
@@ -92,7 +96,7 @@ class MemoryStore:
         gathered = [self._keepable(one) for one in gathered]
         for finished in (*whole, *(one.finished for one in gathered)):
             if self._is_kept(finished):
-                task = self.present(finished)
+                task = _task_of(finished)
                 _refuse_unfit(task)
                 if task.id not in tasks or not tasks[task.id].success:
                     tasks[task.id] = task
@@ -122,33 +126,22 @@ class MemoryStore:
             if link.chain is not None:
                 self._sent[link.chain] = max(self._sent.get(link.chain, 0), link.place + 1)
 
-    def present(self, finished: Finished) -> MemoryTask:
+    def present(self, finished: Finished) -> Any:
         """The task object that a hook is called with."""
-        message, outcome = finished.message, finished.outcome
-        return MemoryTask(
-            id=message.id,
-            name=_plain(message.name)[:100],
-            func=_plain(message.func)[:256],
-            hook=message.hook,
-            group=message.group,
-            body=message.body,
-            value=outcome.value,
-            started=message.enqueued_at,
-            stopped=outcome.stopped_at,
-            success=outcome.success,
-            traceback=_plain(outcome.traceback),
-            attempts=finished.attempt,
-            place=message.place,
-        )
+        return _task_of(finished) if self._show is None else self._show(finished)
 
-    def find(self, task_id_or_name: str | UUID) -> MemoryTask | None:
+    def find(self, task_id_or_name: str | UUID) -> Any | None:
         """The task with this id, otherwise the newest with this name."""
         wanted = task_id_or_name.hex if isinstance(task_id_or_name, UUID) else task_id_or_name
         named = [task for task in self.tasks if task.name == wanted]
-        return self._tasks.get(wanted) or (named[0] if named else None)
+        found = self._tasks.get(wanted) or (named[0] if named else None)
+        return None if found is None else self._shown(found)
 
-    def group_tasks(self, label: str, *, failures: bool = True) -> list[MemoryTask]:
+    def group_tasks(self, label: str, *, failures: bool = True) -> list[Any]:
         """The tasks of a group, in the order in which they were asked for."""
+        return [self._shown(task) for task in self._group(label, failures=failures)]
+
+    def _group(self, label: str, *, failures: bool = True) -> list[MemoryTask]:
         if not isinstance(label, str):
             raise TypeError(f"{label!r} is no label of a group")
         tasks = sorted(self._tasks.values(), key=lambda task: (task.started, task.place, task.id))
@@ -156,11 +149,11 @@ class MemoryStore:
 
     def group_results(self, label: str, *, failures: bool = False) -> list[Any]:
         """Their results alone."""
-        return [task.result for task in self.group_tasks(label, failures=failures)]
+        return [task.result for task in self._group(label, failures=failures)]
 
     def group_count(self, label: str, *, failures: bool = False) -> int:
         """How many outcomes there are in a group; with `failures` how many failures."""
-        tasks = self.group_tasks(label)
+        tasks = self._group(label)
         return len([task for task in tasks if not (failures and task.success)])
 
     def group_counter(self, label: str, *, failures: bool = False) -> Callable[[], int]:
@@ -169,12 +162,15 @@ class MemoryStore:
 
     def group_delete(self, label: str, *, rows: bool = False) -> int:
         """Take the label off the tasks of a group, or delete them; gives how many there were."""
-        group = self.group_tasks(label)
+        group = self._group(label)
         for task in group:
             del self._tasks[task.id]
             if not rows:
                 self._tasks[task.id] = attrs.evolve(task, group=None)
         return len(group)
+
+    def _shown(self, task: MemoryTask) -> Any:
+        return task if self._show is None else self._show(_finished(task))
 
     def _is_kept(self, finished: Finished) -> bool:
         save = finished.message.save
@@ -183,7 +179,7 @@ class MemoryStore:
 
     def _keepable(self, gathered: Gathered) -> Gathered:
         try:
-            _refuse_unfit(self.present(gathered.finished))
+            _refuse_unfit(_task_of(gathered.finished))
         except StoreRefused as error:
             return refused_iter(gathered, error)
         return gathered
@@ -205,6 +201,25 @@ def _keep_element(elements: dict[str, dict[int, Element]], finished: Finished) -
     if is_complete or len(elements[message.iter]) != message.total:
         return None
     return gather(message, [element for _, element in sorted(elements[message.iter].items())])
+
+
+def _task_of(finished: Finished) -> MemoryTask:
+    message, outcome = finished.message, finished.outcome
+    return MemoryTask(
+        id=message.id,
+        name=_plain(message.name)[:100],
+        func=_plain(message.func)[:256],
+        hook=message.hook,
+        group=message.group,
+        body=message.body,
+        value=outcome.value,
+        started=message.enqueued_at,
+        stopped=outcome.stopped_at,
+        success=outcome.success,
+        traceback=_plain(outcome.traceback),
+        attempts=finished.attempt,
+        place=message.place,
+    )
 
 
 def _finished(task: MemoryTask) -> Finished:

@@ -11,7 +11,8 @@ from djq.core.config import Config
 from djq.ports import Broker
 from djq.wiring import wired
 from djq_testing.commits import callbacks_run_once, run_commits, run_commits_of_a_test
-from djq_testing.held import store_of
+from djq_testing.held import checked
+from djq_testing.local.results import parts_in_memory
 from djq_testing.running import Catcher
 
 
@@ -47,14 +48,14 @@ class SyncTasks:
             store: Where outcomes go: "database", or "memory" in a test that uses no database.
         """
         self.raises = raises
-        self._store = store_of(store)
+        self._store = checked(store)
         self._catcher = Catcher()
         self._context = ExitStack()
 
     def __enter__(self) -> Self:
         changes: dict[str, Any] = {"broker": self._broker, "sync": True, "run": self.run}
-        if self._store is not None:
-            changes["store"] = self._store
+        if self._store == "memory":
+            changes |= parts_in_memory()
         self._context.enter_context(wired(**changes))
         self._context.enter_context(callbacks_run_once())
         return self
@@ -73,7 +74,7 @@ class SyncTasks:
 
     def commit(self) -> int:
         """Run what waits for a commit of the test's own transaction; gives how many callbacks."""
-        return run_commits_of_a_test() if self._store is None else run_commits()
+        return run_commits_of_a_test() if self._store == "database" else run_commits()
 
     def _raise(self) -> None:
         error = self._catcher.take()

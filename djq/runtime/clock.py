@@ -15,11 +15,14 @@ from djq.ports import Clock
 class CallersClock(Clock, Protocol):
     """A clock for callers too: they can wait on it."""
 
-    def pause(self, seconds: float) -> None:
-        """Let time pass: for a caller that waits for a result, never for a component."""
+    def pause(self, seconds: float, longest: float | None = None) -> None:
+        """Let time pass: for a caller that waits for a result, never for a component.
+
+        A clock that knows that nothing can happen by then may let more of it pass, `longest` at most.
+        """
         ...
 
-    async def apause(self, seconds: float) -> None:
+    async def apause(self, seconds: float, longest: float | None = None) -> None:
         """As `pause`; the event loop goes on meanwhile."""
         ...
 
@@ -33,11 +36,11 @@ class SystemClock:
     def monotonic(self) -> float:
         return time.monotonic()
 
-    def pause(self, seconds: float) -> None:
+    def pause(self, seconds: float, longest: float | None = None) -> None:  # noqa: ARG002
         """Block the calling thread: for a caller that waits for a result, never for a component."""
         time.sleep(seconds)
 
-    async def apause(self, seconds: float) -> None:
+    async def apause(self, seconds: float, longest: float | None = None) -> None:  # noqa: ARG002
         """Let the event loop go on for a while."""
         await asyncio.sleep(seconds)
 

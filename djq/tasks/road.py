@@ -51,7 +51,7 @@ class Road:
         on_commit = config.on_commit if options.on_commit is None else options.on_commit
         broker: Broker | None = None
         if not sync:
-            broker = get_broker() if options.broker is None else options.broker
+            broker = get_broker() if options.broker is None else assembly.seen(options.broker)
         return cls(config=config, broker=broker, on_commit=on_commit, cached=cached)
 
     def check(self, frame: bytes) -> None:

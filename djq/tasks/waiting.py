@@ -19,8 +19,8 @@ Found = TypeVar("Found")
 class Waiter:
     """Looks for something until it is there."""
 
-    def __init__(self, clock: Clock, pause: Callable[[float], None]) -> None:
-        """`pause` is given seconds, and returns when they have passed."""
+    def __init__(self, clock: Clock, pause: Callable[[float, float], None]) -> None:
+        """`pause` is a clock's: it is given seconds and how long it may take at most."""
         self._clock = clock
         self._pause = pause
 
@@ -30,16 +30,16 @@ class Waiter:
         It looks at least once, and once more when the time is up. A negative wait has no end.
         """
         pauses = Pauses(self._clock, milliseconds)
-        while (found := look()) is None and (seconds := pauses.next_seconds()) > 0:
-            self._pause(seconds)
+        while (found := look()) is None and (pause := pauses.next()) is not None:
+            self._pause(*pause)
         return found
 
 
 class AsyncWaiter:
     """As `Waiter`, for coroutines: the event loop goes on meanwhile."""
 
-    def __init__(self, clock: Clock, pause: Callable[[float], Awaitable[None]]) -> None:
-        """What `pause` gives for a number of seconds is awaited."""
+    def __init__(self, clock: Clock, pause: Callable[[float, float], Awaitable[None]]) -> None:
+        """What `pause`, a clock's, gives is awaited."""
         self._clock = clock
         self._pause = pause
 
@@ -47,31 +47,37 @@ class AsyncWaiter:
         self, look: Callable[[], Awaitable[Found | None]], milliseconds: float
     ) -> Found | None:
         """Give what `look` finds, at once when it finds it; None at the end of the wait."""
-        pauses = Pauses(self._clock, milliseconds)
-        while (found := await look()) is None and (seconds := pauses.next_seconds()) > 0:
-            await self._pause(seconds)
+        pauses = Pauses(self._clock, milliseconds, alone=False)
+        while (found := await look()) is None and (pause := pauses.next()) is not None:
+            await self._pause(*pause)
         return found
 
 
 class Pauses:
     """The pauses between looks, until the time is up."""
 
-    def __init__(self, clock: Clock, milliseconds: float) -> None:
-        """The time runs from now on; a negative one has no end."""
+    def __init__(self, clock: Clock, milliseconds: float, *, alone: bool = True) -> None:
+        """The time runs from now on; a negative one has no end.
+
+        `alone`: nobody else in this thread does anything between two pauses.
+        """
         self._clock = clock
+        self._alone = alone
         self._seconds = milliseconds / 1000 if milliseconds >= 0 else inf
         self._deadline = clock.monotonic() + self._seconds
         self._paused = 0.0
         self._next = PAUSE_SECONDS_FIRST
 
-    def next_seconds(self) -> float:
-        """How long to pause now; 0 or less when the time is up."""
+    def next(self) -> tuple[float, float] | None:
+        """How long to pause now, and how long at most. None: the time is up."""
         refuse = wiring().endless
         if refuse is not None and self._seconds == inf:
-            refuse()
+            refuse(self._alone and self._paused > 0)
         # The pauses count too: a test that froze the clock would wait for ever.
         left = min(self._deadline - self._clock.monotonic(), self._seconds - self._paused)
+        if left <= 0:
+            return None
         pause = min(self._next, left)
         self._paused += self._next
         self._next = min(self._next * 2, PAUSE_SECONDS_MAX)
-        return pause
+        return pause, left

@@ -7,15 +7,17 @@ from typing import Any
 
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
 
+from djq.assembly import callers_clock
 from djq.ports import Clock
 
 
 class ClockedCache(BaseCache):
-    """Keeps everything, as long as it was told to, by the clock that it is given."""
+    """Keeps everything, as long as it was told to, by a clock."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
+        """`clock` is what it goes by. None: the clock of callers, whichever that is when it is asked."""
         super().__init__({"TIMEOUT": 300})
-        self._clock = clock
+        self._given = clock
         self._entries: dict[str, tuple[bytes, float | None]] = {}
         """Pickled values, and the monotonic seconds at which they go. None: they stay."""
 
@@ -81,6 +83,10 @@ class ClockedCache(BaseCache):
         """The monotonic seconds at which an entry goes that is kept from now on. None: it stays."""
         seconds = self.default_timeout if timeout is DEFAULT_TIMEOUT else timeout
         return None if seconds is None else self._clock.monotonic() + float(seconds)
+
+    @property
+    def _clock(self) -> Clock:
+        return self._given or callers_clock()
 
     def _find(self, key: Any, version: int | None) -> tuple[bytes, float | None] | None:
         found = self._entries.get(self.make_and_validate_key(key, version))

@@ -17,10 +17,7 @@ from djq.core.gathering import Gathered
 from djq.core.message import Finished, TaskMessage
 from djq.core.schedules import Change, ScheduleRow
 from djq.ports import Broker, ResultStore, ScheduleEnd, ScheduleStore
-from djq.results.cache_entries import seconds_of
-from djq_testing.local.timeline import ClockTimeline
 from djq_testing.local.troubles import Answer, Troubles
-from djq_testing.memory import MemoryStore
 
 Package = tuple[str | None, str | bytes]
 BRINGING = ("enqueue", "release")
@@ -142,22 +139,6 @@ def _next_row(broker: OrmBroker) -> datetime | None:
         return moment
     is_local = connections[broker.database].vendor == "postgresql"
     return timezone.make_aware(moment, timezone.get_default_timezone() if is_local else UTC)
-
-
-class ForgetfulStore(MemoryStore):
-    """A store in memory that keeps cached results no longer than they were asked to be kept."""
-
-    def __init__(self, timeline: ClockTimeline, *, save_limit: int) -> None:
-        super().__init__(save_limit=save_limit)
-        self._timeline = timeline
-
-    def save(self, batch: Sequence[Finished]) -> list[Gathered]:
-        gathered = super().save(batch)
-        for finished in (*batch, *(one.finished for one in gathered)):
-            seconds = seconds_of(finished.message) if finished.message.cached else None
-            if seconds is not None:
-                self._timeline.after(seconds, self._tasks.pop, finished.message.id, None)
-        return gathered
 
 
 class LocalStore:

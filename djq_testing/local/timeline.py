@@ -6,6 +6,7 @@ import heapq
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from math import inf
 
 from djq.core.events import Event
 from djq.signals import line_of
@@ -47,6 +48,10 @@ class ClockTimeline(Timeline):
     def seconds_to(self, moment: datetime) -> float:
         """From now to a time of day; negative when it has passed."""
         return (moment - self.moment).total_seconds()
+
+    def quiet_seconds(self) -> float:
+        """For how long nothing happens by itself; infinite: for ever."""
+        return max(self._events[0][0] - self.now, 0.0) if self._events else inf
 
     def play(
         self, until: float, look: Callable[[], bool], done: Callable[[], bool] | None = None

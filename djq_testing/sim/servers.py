@@ -19,7 +19,7 @@ from djq.core.gathering import Gathered
 from djq.core.message import Finished, TaskMessage
 from djq.exceptions import BadPackage, BrokerUnavailable, StoreUnavailable
 from djq.ports import Broker, Received
-from djq_testing.memory import MemoryBroker, MemoryStore, MemoryTask, Row
+from djq_testing.memory import MemoryBroker, MemoryStore, Row
 from djq_testing.sim.composition_checker import Kept
 from djq_testing.sim.faults import Violation
 
@@ -350,6 +350,6 @@ class SimStore:
         self._world.checker.composed.committed(before, self._world.queue.sent)
         self._way.after()
 
-    def present(self, finished: Finished) -> MemoryTask:
+    def present(self, finished: Finished) -> Any:
         """The task object that a hook is called with."""
         return self._store.present(finished)

@@ -22,7 +22,7 @@ class Looks:
 def waiting(at, found="found"):
     clock, pauses = ManualClock(), []
 
-    def pause(seconds):
+    def pause(seconds, _longest):
         pauses.append(seconds)
         clock.advance(seconds)
 
@@ -70,17 +70,24 @@ def test_a_wait_ends_in_time():
 
 def test_an_endless_wait_goes_on_for_days():
     waiter, looks, pauses = waiting(at=2 * 86_400)
-    waiter, looks.clock = Waiter(looks.clock, lambda _: looks.clock.advance(hours=1)), looks.clock
+    waiter = Waiter(looks.clock, lambda *_: looks.clock.advance(hours=1))
 
     assert waiter.wait(looks, -1) == "found"
     assert looks.count == 49
     assert pauses == []
 
 
+def test_nobody_looks_again_while_nothing_can_happen():
+    clock, looks = ManualClock(), []
+
+    assert Waiter(clock, clock.pause).wait(lambda: looks.append(clock.monotonic()), 60_000) is None
+    assert looks == [0, 60]
+
+
 def test_a_wait_ends_on_a_clock_that_stands_still():
     pauses = []
 
-    def pause(seconds):
+    def pause(seconds, _longest):
         pauses.append(seconds)
         assert len(pauses) < 100, "it would wait for ever"
 
@@ -90,7 +97,7 @@ def test_a_wait_ends_on_a_clock_that_stands_still():
 
 def test_a_slow_look_uses_up_the_wait():
     clock = ManualClock()
-    waiter = Waiter(clock, clock.advance)
+    waiter = Waiter(clock, clock.pause)
     looks = []
 
     def slow_look():

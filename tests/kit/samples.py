@@ -31,6 +31,10 @@ def hear(task):
     CALLS.append((task.id, task.success, task.result))
 
 
+def count_its_group(task):
+    CALLS.append(("count", task.group_count(), len(task.group_result())))
+
+
 def chain_of_two():
     return async_task(note, "first", hook=hear)
 

@@ -254,7 +254,7 @@ def test_a_test_without_a_database_keeps_results_in_memory(djq_queue):
     chain.run()
     djq_queue.run_until_idle()
 
-    assert result(task_id) == 3
+    assert result(task_id, cached=True) == 3
     assert chain.result() == [2, 1]
 
 
@@ -403,3 +403,30 @@ def test_callbacks_of_the_code_under_test_run_in_their_order(djq_queue):
     assert djq_queue.commit() == 5
     assert heard == [1, 2, 3]
     assert djq_queue.commit() == 0
+
+
+# A broker that was made before.
+
+
+@pytest.mark.django_db
+def test_what_goes_to_a_broker_of_the_project_is_held_too(request):
+    early = get_broker("reports")
+    queue = request.getfixturevalue("djq_queue")
+
+    async_task(samples.note, "a", broker=early)
+    async_chain([(samples.note, ("b",))], broker=early)
+
+    queue.assert_enqueued(samples.note, queue="reports", count=2)
+    assert early.queue_size() == 0
+    assert [one.success for one in queue.run_until_idle()] == [True, True]
+
+
+@pytest.mark.django_db
+def test_what_goes_to_a_broker_of_the_project_is_run_by_the_cluster_of_the_test(request):
+    early = get_broker()
+    cluster = request.getfixturevalue("djq_cluster")
+
+    task_id = async_task(samples.add, 1, 2, broker=early)
+    cluster.run_until_idle()
+
+    assert (result(task_id), early.queue_size()) == (3, 0)
