@@ -95,7 +95,11 @@ class Cluster:
         self._command: Command | None = None
 
     def start(self) -> int:
-        """Start the cluster, wait until all of it is ready, give its id (this process' pid)."""
+        """Start the cluster, wait until all of it is ready, give its id (this process' pid).
+
+        Raises:
+            RuntimeError: It runs already.
+        """
         command = self._make_command()
         drive(command, self._waiter, lambda: self._told not in {None, "Starting"})
         return self.pid
@@ -185,6 +189,8 @@ class Cluster:
         return None if report is None else status_of(report)
 
     def _make_command(self) -> Command:
+        if self._command is not None and not self.has_stopped:
+            raise RuntimeError("this cluster runs already; stop() ends it")
         boxes = Boxes(
             config=self.config,
             broker=self.broker,

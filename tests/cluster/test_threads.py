@@ -133,6 +133,10 @@ def files():
 before = files()
 cluster = Cluster(threads=True)
 said = {"pid": cluster.start() == cluster.pid}
+try:
+    cluster.start()
+except RuntimeError as error:
+    said["refused"] = str(error)
 stat = cluster.stat
 known = {thread.native_id for thread in threading.enumerate()}
 said["threads"] = known >= {stat.sentinel, stat.monitor, stat.pusher, *stat.workers}
@@ -162,6 +166,7 @@ def test_cluster_class_runs_as_threads_of_a_program(make_project):
 
     assert (said["pid"], said["threads"], said["workers"]) == (True, True, 2)
     assert said["status"] == ["Idle", True, True]
+    assert said["refused"] == "this cluster runs already; stop() ends it"
     assert said["system_exit"] == "SystemExit: 4 (the function asked its process to exit)"
     assert (said["result"], said["again"]) == (0.01, 0.02)
     assert said["stopped"] == [True, 0, None, "Stopped"]
