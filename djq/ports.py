@@ -152,6 +152,9 @@ class Spawner(Protocol):
 class Orphans(Protocol):
     """Looks after the children of a sentinel that died."""
 
+    fate: str
+    """What is told of those that `end` counts, behind their number."""
+
     def adopt(self, pids: Sequence[int]) -> None:
         """Remember them: they are finishing what they hold."""
         ...

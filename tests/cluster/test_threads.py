@@ -115,6 +115,7 @@ def test_each_signal_stops_harder(make_project, count, code, seconds, outcomes):
         time.sleep(0.1)
 
     assert cluster.wait_for_exit(10) == code
+    assert "sentinel that died" not in cluster.log
     assert Task.objects.count() in outcomes
     assert project.queued() == 7 - Task.objects.count()
 
