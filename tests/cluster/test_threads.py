@@ -177,6 +177,33 @@ def test_cluster_class_runs_as_threads_of_a_program(make_project):
     assert said["mode"] is None
 
 
+RARELY = """
+import time
+from djq.cluster import Cluster
+from djq.models import Task
+from djq.runtime import threads
+from djq.tasks import async_task
+
+threads.MAIL_MAX = 5
+cluster = Cluster(threads=True)
+cluster.start()
+ids = [async_task("tests.cluster.tasks.noop") for _ in range(20)]
+while Task.objects.count() < len(ids):
+    time.sleep(0.01)
+time.sleep(2)
+stat = cluster.stat
+print(stat.status, stat.reincarnations)
+cluster.stop()
+"""
+
+
+def test_a_program_that_looks_rarely_sees_the_present(make_project):
+    """There was no room for more reports: those that are there are old."""
+    project = make_project("sqlite", workers=1, recycle=1, guard_cycle=0.1)
+
+    assert project.script(RARELY) == "Idle 20\n"
+
+
 def test_run_once_recycles_and_says_which_settings_mean_nothing_here(make_project):
     project = make_project(recycle=3, max_rss=1)
     for number in range(20):
