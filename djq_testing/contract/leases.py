@@ -162,6 +162,17 @@ class LeaseContract(BrokerFixtures):
         pass_time(self.retry_seconds + 1)
         assert packages(dequeue(lender, 5)) == []
 
+    def test_each_of_many_leases_is_extended(self, lender: Broker, pass_time: PassTime) -> None:
+        self.need(lender, "extend")
+        lender.enqueue_many(["a", "b", "c"])
+        held = receipts(take(lender, 3))
+
+        pass_time(self.retry_seconds - 1)
+        lender.extend_many(iter(held))
+        pass_time(self.retry_seconds - 1)
+
+        assert packages(dequeue(lender, 5)) == []
+
     def test_released_packages_return_at_once(self, lender: Broker) -> None:
         self.need(lender, "release")
         lender.enqueue_many(["a", "b", "c"])
@@ -300,12 +311,15 @@ class LeaseContract(BrokerFixtures):
         assert lender.queue_size() == 1
         assert lender.lock_size() in {0, None}
 
-    def test_purge_takes_what_is_out_as_well(self, lender: Broker, pass_time: PassTime) -> None:
-        self.need(lender, "purge_queue")
+    @pytest.mark.parametrize("verb", ["purge_queue", "delete_queue"])
+    def test_emptying_takes_what_is_out_as_well(
+        self, lender: Broker, pass_time: PassTime, verb: str
+    ) -> None:
+        self.need(lender, verb)
         lender.enqueue_many(["a", "b"])
         dequeue(lender)
 
-        lender.purge_queue()
+        getattr(lender, verb)()
 
         pass_time(self.retry_seconds + 1)
         assert packages(dequeue(lender, 5)) == []

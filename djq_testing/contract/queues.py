@@ -113,15 +113,16 @@ class QueueContract(BrokerFixtures):
         assert packages(take(broker, 5)) == ["ours"]
         assert packages(take(other, 5)) == ["theirs"]
 
-    def test_purging_a_queue_leaves_others_alone(
-        self, broker: Broker, make_broker: MakeBroker
+    @pytest.mark.parametrize("verb", ["purge_queue", "delete_queue"])
+    def test_emptying_a_queue_leaves_others_alone(
+        self, broker: Broker, make_broker: MakeBroker, verb: str
     ) -> None:
-        self.need(broker, "purge_queue")
+        self.need(broker, verb)
         other = make_broker("another")
         other.enqueue("theirs")
         broker.enqueue("ours")
 
-        broker.purge_queue()
+        getattr(broker, verb)()
 
         assert list(dequeue(broker)) == []
         assert packages(dequeue(other)) == ["theirs"]
@@ -151,7 +152,8 @@ class QueueContract(BrokerFixtures):
         if None in tracking_ids:
             pytest.skip("the broker gives no tracking ids")
 
-        broker.delete(str(tracking_ids[0]))
+        for _ in range(2):
+            broker.delete(str(tracking_ids[0]))
 
         assert packages(take(broker, 5)) == ["b"]
 

@@ -74,6 +74,26 @@ def test_a_contract_that_is_not_filled_in_names_the_hole():
         BrokerAgreement().make_broker(None)
 
 
+class Careless(MemoryBroker):
+    """Does half of what it is told."""
+
+    def extend_many(self, ids):
+        return super().extend_many(list(ids)[:1])
+
+    def delete_queue(self):
+        self._rows = [row for row in self._rows if row.taken]
+
+
+def test_half_of_what_was_told_is_not_enough(djq_clock):
+    suite, broker = BrokerContract(), Careless(clock=djq_clock)
+
+    with pytest.raises(AssertionError):
+        suite.test_each_of_many_leases_is_extended(broker, djq_clock.advance)
+    broker.purge_queue()
+    with pytest.raises(AssertionError):
+        suite.test_emptying_takes_what_is_out_as_well(broker, djq_clock.advance, "delete_queue")
+
+
 class Blind(MemoryBroker):
     def queue_size(self):
         return 0
