@@ -192,7 +192,7 @@ class Threads:
             interrupts.defaults_for_grandchildren()
         elif self.make_broker is not None:
             own = self.make_broker()
-        seat = self._seat(label, link, own or self.boxes.broker)
+        seat = self._seat(label, link, self.boxes.broker if own is None else own)
         try:
             # Whoever was given up begins nothing more.
             drive(self.boxes.leaf(child.role, seat), bell, lambda: link.is_cut)

@@ -16,6 +16,7 @@ from djq.components.command import Command
 from djq.conf import get_config
 from djq.core.events import SettingsIgnored
 from djq.core.lifecycle import Role
+from djq.core.protocol import Report
 from djq.exceptions import ConfigError
 from djq.monitor import Stat, pids_of, status_of
 from djq.ports import Broker, Orphans
@@ -31,6 +32,10 @@ NEEDS_FORK = (
     "this system has no fork, so a cluster cannot run as processes here: "
     "run it as threads, with `manage.py qcluster --threads` or Cluster(threads=True)"
 )
+LATE_SECONDS_MAX = 0.5
+"""A report that is so late is none that is still to come."""
+LOOK_SECONDS = 0.05
+LOOKS_MAX = 20
 PROCESS_SETTINGS = ("max_rss", "cpu_affinity")
 """Settings that mean nothing where the workers share a process."""
 
@@ -95,7 +100,11 @@ class Cluster:
         self._command: Command | None = None
 
     def start(self) -> int:
-        """Start the cluster, wait until all of it is ready, give its id (this process' pid)."""
+        """Start the cluster, wait until all of it is ready, give its id (this process' pid).
+
+        Raises:
+            RuntimeError: It runs already.
+        """
         command = self._make_command()
         drive(command, self._waiter, lambda: self._told not in {None, "Starting"})
         return self.pid
@@ -185,6 +194,8 @@ class Cluster:
         return None if report is None else status_of(report)
 
     def _make_command(self) -> Command:
+        if self._command is not None and not self.has_stopped:
+            raise RuntimeError("this cluster runs already; stop() ends it")
         boxes = Boxes(
             config=self.config,
             broker=self.broker,
@@ -231,11 +242,23 @@ class Cluster:
             self._look()
 
     def _look(self) -> None:
-        """Hear what the sentinel has said, without waiting."""
-        if self._command is not None and self.exit_code is None:
+        """Hear what the sentinel has said; waits a moment for news where all that there is is old.
+
+        Nobody may have looked for so long that there was no room for more reports.
+        """
+        for _ in range(LOOKS_MAX):
+            if self._command is None or self.exit_code is not None:
+                return
             self._waiter.wait(0)
             if self._command.step() is None:
                 self.exit_code = int(self._command.cut_short)
+            report = self._command.report
+            if report is None or self._age_of(report) <= self.config.guard_cycle + LATE_SECONDS_MAX:
+                return
+            self._waiter.wait(LOOK_SECONDS)
+
+    def _age_of(self, report: Report) -> float:
+        return assembly.surroundings().clock.monotonic() - report.at
 
     def _finish(self, command: Command) -> None:
         drive(command, self._waiter)

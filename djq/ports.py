@@ -7,6 +7,7 @@ terms of the documented ones.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -151,6 +152,9 @@ class Spawner(Protocol):
 
 class Orphans(Protocol):
     """Looks after the children of a sentinel that died."""
+
+    fate: str
+    """What is told of those that `end` counts, behind their number."""
 
     def adopt(self, pids: Sequence[int]) -> None:
         """Remember them: they are finishing what they hold."""
@@ -389,3 +393,8 @@ class Broker:
 
     def close(self) -> None:
         """Let go of connections; the next verb connects anew. Called in a child after a fork."""
+
+
+def takes_limit(broker: Broker) -> bool:
+    """Whether its `dequeue` can be told how many packages to take at most; the manual's cannot."""
+    return bool(inspect.signature(broker.dequeue).parameters)

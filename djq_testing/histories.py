@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
-from djq.ports import Broker
+from djq.ports import Broker, takes_limit
 from djq_testing.clock import ManualClock
 
 
@@ -83,6 +83,11 @@ Answer = tuple[object, ...]
 """What a step gave, then the sizes: how many packages wait, and how many are out."""
 
 
+def dequeue(broker: Broker, limit: int = 1) -> Sequence[tuple[str | None, str | bytes]]:
+    """Take up to so many packages; one whose `dequeue` has no limit gives as many as it does."""
+    return broker.dequeue(limit) if takes_limit(broker) else broker.dequeue()
+
+
 class Player:
     """Plays steps on one broker.
 
@@ -135,7 +140,7 @@ class Player:
         return len(self._tracking)
 
     def _dequeue(self, limit: int) -> list[tuple[str, int | None]]:
-        taken = self._broker.dequeue(limit)
+        taken = dequeue(self._broker, limit)
         self._receipts += [receipt for receipt, _ in taken]
         return [
             (

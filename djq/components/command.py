@@ -3,7 +3,7 @@
 It does not fork anything but the sentinel, and starts a new one when the present one dies: that
 one's children finish what they hold and leave by themselves, and with a broker that gives receipts
 what they had not finished comes back when its lease ends. When the cluster has stopped, whatever is
-left of an earlier sentinel's children is ended.
+left of the children of a sentinel that died is ended, where that can be done.
 """
 
 from __future__ import annotations
@@ -70,9 +70,7 @@ class Command:
             left = self._orphans.end()
             if left:
                 self.cut_short = True
-                reason = (
-                    f"{left} processes of a sentinel that died were still at work, and were ended"
-                )
+                reason = f"{left} {self._orphans.fate}"
                 self._around.observer.notify(StopCutShort(reason))
             self._around.observer.notify(ClusterStopped(self._cluster_id))
             return None
@@ -101,10 +99,11 @@ class Command:
             reason = describe_exit(death.code)
             self._seats.exited(death.child, now, reason)
             if self.report is not None:
-                self._orphans.adopt([pid for _, pid in self.report.pids])
-            stopped = self.report is not None and self.report.state == ClusterState.STOPPED.name
-            if stopped:
-                return True
+                stopped = self.report.state == ClusterState.STOPPED.name
+                # One that has stopped has ended its children itself.
+                self._orphans.adopt([] if stopped else [pid for _, pid in self.report.pids])
+                if stopped:
+                    return True
             if self._asked:
                 self.cut_short = True
                 event = StopCutShort(f"the sentinel died while the cluster stopped: {reason}")

@@ -7,7 +7,6 @@ nothing. A broker that is away is asked again after growing pauses.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -18,7 +17,7 @@ from djq.core.frame import delivery_of
 from djq.core.lifecycle import Role
 from djq.core.protocol import Credit, Deliveries, Delivery, Empty, Probe, Ready, Stop
 from djq.exceptions import BadPackage, BrokerUnavailable
-from djq.ports import Broker, Link, Surroundings, Wait
+from djq.ports import Broker, Link, Surroundings, Wait, takes_limit
 
 FETCH_MAX = 250
 """Most packages in one fetch, so that one answer is never very large."""
@@ -49,7 +48,7 @@ class Pusher:
         self._poll_seconds = poll_seconds
         limits = [limit for limit in (bulk, broker.bulk_limit) if limit is not None]
         self._fetch_max = min([FETCH_MAX, *limits])
-        self._takes_limit = bool(inspect.signature(broker.dequeue).parameters)
+        self._takes_limit = takes_limit(broker)
         self._backoff = Backoff("broker", around)
         self._unfailed: list[str] = []
         self._credit = 0

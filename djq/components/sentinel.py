@@ -373,7 +373,7 @@ class Sentinel:
     # Telling and waiting.
 
     def _report(self, now: float) -> None:
-        report = picture(self.closing, self.supervision, self.book, self._reincarnations)
+        report = picture(self.closing, self.supervision, self.book, self._reincarnations, now)
         key = (report.state, report.idle, report.pids, report.reincarnations)
         if key == self._reported and now < self._report_at:
             return

@@ -26,7 +26,9 @@ def facts_of(
     )
 
 
-def picture(closing: Closing, supervision: Supervision, book: Book, reincarnations: int) -> Report:
+def picture(
+    closing: Closing, supervision: Supervision, book: Book, reincarnations: int, now: float
+) -> Report:
     """The cluster as the command is told of it."""
     children = supervision.children.values()
     return Report(
@@ -37,4 +39,5 @@ def picture(closing: Closing, supervision: Supervision, book: Book, reincarnatio
         book.unsaved,
         reincarnations,
         closing.cut_short is not None,
+        now,
     )

@@ -198,3 +198,5 @@ class Report(Word):
     reincarnations: int
     cut_short: bool
     """True once a stop had to end work before its time."""
+    at: float = attrs.field(default=0.0, eq=False)
+    """When it was made, monotonic; says nothing of the cluster."""

@@ -14,6 +14,8 @@ END_SECONDS_MAX = 2
 class ProcessOrphans:
     """Knows a process by its pid and its birth, so that a number given anew is never taken for it."""
 
+    fate = "processes of a sentinel that died were still at work, and were ended"
+
     def __init__(self) -> None:
         self._processes: list[psutil.Process] = []
 

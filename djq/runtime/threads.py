@@ -226,6 +226,8 @@ class ThreadSpawner:
 class ThreadOrphans:
     """Knows the threads of a sentinel that died; nothing but the end of the process ends them."""
 
+    fate = "threads of a sentinel that died are still at work, and are left to themselves"
+
     def __init__(self) -> None:
         self._threads: list[threading.Thread] = []
 

@@ -9,6 +9,7 @@ import pytest
 
 from djq.ports import Broker
 from djq_testing.clock import ManualClock
+from djq_testing.histories import dequeue
 from djq_testing.memory import ReceiptIsVoid
 
 MakeBroker = Callable[[str], Broker]
@@ -34,14 +35,14 @@ def attempts(taken: Delivered) -> list[int | None]:
 def take(broker: Broker, count: int) -> list[tuple[str | None, str | bytes]]:
     """Up to so many packages, in as many calls as the broker's `bulk_limit` asks for."""
     taken: list[tuple[str | None, str | bytes]] = []
-    while len(taken) < count and (batch := broker.dequeue(count - len(taken))):
+    while len(taken) < count and (batch := dequeue(broker, count - len(taken))):
         taken += batch
     return taken
 
 
 def take_receipt(broker: Broker) -> str:
     """The receipt of the one package that waits."""
-    taken = list(broker.dequeue())
+    taken = list(dequeue(broker))
     if len(taken) != 1 or not isinstance(taken[0][0], str):
         pytest.fail(f"dequeue() has to give one package with a receipt, as text; it gave {taken!r}")
     return str(taken[0][0])

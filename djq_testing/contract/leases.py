@@ -14,6 +14,7 @@ from djq_testing.contract.delivered import (
     take,
     take_receipt,
 )
+from djq_testing.histories import dequeue
 
 
 class LeaseContract(BrokerFixtures):
@@ -39,29 +40,29 @@ class LeaseContract(BrokerFixtures):
         lender.acknowledge(take_receipt(lender))
 
         pass_time(self.retry_seconds + 1)
-        assert packages(lender.dequeue(5)) == []
+        assert packages(dequeue(lender, 5)) == []
 
     def test_package_is_hidden_for_its_lease_and_then_returns(
         self, lender: Broker, pass_time: PassTime
     ) -> None:
         lender.enqueue("a")
-        lender.dequeue()
+        dequeue(lender)
 
         pass_time(self.retry_seconds - 1)
-        assert packages(lender.dequeue()) == []
+        assert packages(dequeue(lender)) == []
         pass_time(2)
 
-        assert packages(lender.dequeue()) == ["a"]
+        assert packages(dequeue(lender)) == ["a"]
 
     def test_says_how_often_it_was_delivered_unless_nobody_knows(
         self, lender: Broker, pass_time: PassTime
     ) -> None:
         lender.enqueue("a")
-        seen = attempts(lender.dequeue())
+        seen = attempts(dequeue(lender))
 
         for _ in range(2):
             pass_time(self.retry_seconds + 1)
-            seen += attempts(lender.dequeue())
+            seen += attempts(dequeue(lender))
 
         assert seen == ([1, 2, 3] if self.counts else [None] * 3), (
             "dequeue() gives djq.brokers.Received(receipt, package, attempt); where nobody knows, "
@@ -73,10 +74,10 @@ class LeaseContract(BrokerFixtures):
         if not self.counts:
             pytest.skip("counts is False")
         lender.enqueue("a")
-        counts = attempts(first := lender.dequeue())
+        counts = attempts(first := dequeue(lender))
 
         lender.release_many(receipts(first))
-        counts += attempts(lender.dequeue())
+        counts += attempts(dequeue(lender))
 
         assert counts == [1, 2]
 
@@ -111,9 +112,9 @@ class LeaseContract(BrokerFixtures):
         lender.extend(given_back)
         lender.release(given_back, begun=begun)
 
-        assert packages(lender.dequeue(5)) == ["a"]
+        assert packages(dequeue(lender, 5)) == ["a"]
         pass_time(self.retry_seconds + 1)
-        assert packages(lender.dequeue(5)) == ["a"]
+        assert packages(dequeue(lender, 5)) == ["a"]
 
     @pytest.mark.parametrize("begun", [True, False])
     def test_receipt_of_a_delivery_that_was_released_is_void_in_the_next(
@@ -128,13 +129,13 @@ class LeaseContract(BrokerFixtures):
 
         lender.release(given_back, begun=begun)
         lender.acknowledge(given_back)
-        hidden = list(lender.dequeue())
+        hidden = list(dequeue(lender))
         lender.release(held)
 
         assert hidden == []
-        assert packages(lender.dequeue(5)) == ["a"]
+        assert packages(dequeue(lender, 5)) == ["a"]
         pass_time(self.retry_seconds + 1)
-        assert packages(lender.dequeue()) == ["a"]
+        assert packages(dequeue(lender)) == ["a"]
 
     def test_extended_lease_lasts_from_now(self, lender: Broker, pass_time: PassTime) -> None:
         self.need(lender, "extend")
@@ -145,10 +146,10 @@ class LeaseContract(BrokerFixtures):
             pass_time(self.retry_seconds - 1)
             receipt = lender.extend(receipt)
         pass_time(self.retry_seconds - 1)
-        assert packages(lender.dequeue()) == []
+        assert packages(dequeue(lender)) == []
         pass_time(2)
 
-        assert packages(lender.dequeue()) == ["a"]
+        assert packages(dequeue(lender)) == ["a"]
 
     def test_extended_lease_can_be_acknowledged(self, lender: Broker, pass_time: PassTime) -> None:
         self.need(lender, "extend")
@@ -159,7 +160,18 @@ class LeaseContract(BrokerFixtures):
         lender.acknowledge_many([changed.get(receipt, receipt) for receipt in held])
 
         pass_time(self.retry_seconds + 1)
-        assert packages(lender.dequeue(5)) == []
+        assert packages(dequeue(lender, 5)) == []
+
+    def test_each_of_many_leases_is_extended(self, lender: Broker, pass_time: PassTime) -> None:
+        self.need(lender, "extend")
+        lender.enqueue_many(["a", "b", "c"])
+        held = receipts(take(lender, 3))
+
+        pass_time(self.retry_seconds - 1)
+        lender.extend_many(iter(held))
+        pass_time(self.retry_seconds - 1)
+
+        assert packages(dequeue(lender, 5)) == []
 
     def test_released_packages_return_at_once(self, lender: Broker) -> None:
         self.need(lender, "release")
@@ -191,7 +203,7 @@ class LeaseContract(BrokerFixtures):
         lender.fail(take_receipt(lender))
 
         pass_time(self.retry_seconds + 1)
-        assert packages(lender.dequeue()) == []
+        assert packages(dequeue(lender)) == []
 
     @pytest.mark.parametrize("verb", ["acknowledge", "fail"])
     def test_late_acknowledgement_leaves_the_new_lease_alone(
@@ -202,12 +214,12 @@ class LeaseContract(BrokerFixtures):
         lender.enqueue("a")
         lost = take_receipt(lender)
         pass_time(self.retry_seconds + 1)
-        lender.dequeue()
+        dequeue(lender)
 
         getattr(lender, verb)(lost)
 
         pass_time(self.retry_seconds + 1)
-        assert packages(lender.dequeue()) == ["a"]
+        assert packages(dequeue(lender)) == ["a"]
 
     def test_late_release_leaves_the_new_lease_alone(
         self, lender: Broker, pass_time: PassTime
@@ -217,11 +229,11 @@ class LeaseContract(BrokerFixtures):
         lender.enqueue("a")
         lost = take_receipt(lender)
         pass_time(self.retry_seconds + 1)
-        lender.dequeue()
+        dequeue(lender)
 
         lender.release(lost)
 
-        assert packages(lender.dequeue()) == []
+        assert packages(dequeue(lender)) == []
 
     def test_late_extension_leaves_the_new_lease_alone(
         self, lender: Broker, pass_time: PassTime
@@ -231,13 +243,13 @@ class LeaseContract(BrokerFixtures):
         lender.enqueue("a")
         lost = take_receipt(lender)
         pass_time(self.retry_seconds + 1)
-        lender.dequeue()
+        dequeue(lender)
 
         pass_time(self.retry_seconds - 1)
         lender.extend(lost)
         pass_time(2)
 
-        assert packages(lender.dequeue()) == ["a"]
+        assert packages(dequeue(lender)) == ["a"]
 
     def test_receipt_is_good_until_another_has_the_package(
         self, lender: Broker, pass_time: PassTime
@@ -250,7 +262,7 @@ class LeaseContract(BrokerFixtures):
 
         lender.acknowledge(held)
 
-        assert packages(lender.dequeue()) == []
+        assert packages(dequeue(lender)) == []
 
     def test_word_about_a_lost_lease_is_no_error(self, lender: Broker, pass_time: PassTime) -> None:
         lender.enqueue("a")
@@ -264,11 +276,11 @@ class LeaseContract(BrokerFixtures):
         lender.fail(lost)
 
         pass_time(self.retry_seconds + 1)
-        assert packages(lender.dequeue()) == []
+        assert packages(dequeue(lender)) == []
 
     def test_second_acknowledgement_is_no_error(self, lender: Broker) -> None:
         lender.enqueue_many(["a", "b"])
-        held = list(lender.dequeue())
+        held = list(dequeue(lender))
 
         lender.acknowledge_many(receipts(held))
         lender.acknowledge_many(receipts(held))
@@ -299,12 +311,15 @@ class LeaseContract(BrokerFixtures):
         assert lender.queue_size() == 1
         assert lender.lock_size() in {0, None}
 
-    def test_purge_takes_what_is_out_as_well(self, lender: Broker, pass_time: PassTime) -> None:
-        self.need(lender, "purge_queue")
+    @pytest.mark.parametrize("verb", ["purge_queue", "delete_queue"])
+    def test_emptying_takes_what_is_out_as_well(
+        self, lender: Broker, pass_time: PassTime, verb: str
+    ) -> None:
+        self.need(lender, verb)
         lender.enqueue_many(["a", "b"])
-        lender.dequeue()
+        dequeue(lender)
 
-        lender.purge_queue()
+        getattr(lender, verb)()
 
         pass_time(self.retry_seconds + 1)
-        assert packages(lender.dequeue(5)) == []
+        assert packages(dequeue(lender, 5)) == []

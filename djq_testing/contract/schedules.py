@@ -53,7 +53,7 @@ class ScheduleStoreContract:
     @pytest.fixture
     def kept(self) -> Kept:
         """Give a store without rows."""
-        raise NotImplementedError("the author's class has it")
+        raise NotImplementedError(f"{type(self).__name__} must override the fixture kept(self)")
 
     def _add(self, kept: Kept, **fields: Any) -> int:
         return kept.add(**{"func": "math.floor", "next_run": NOON, **fields})
@@ -68,6 +68,9 @@ class ScheduleStoreContract:
             (row,) = kept.store.take(NOON, 10)
             kept.store.put([change_of(row, **fields)])
         return kept.row(row.id)
+
+    def test_its_time_is_aware_and_utc(self, kept: Kept) -> None:
+        assert kept.store.now().utcoffset() == timedelta()
 
     def test_an_empty_store_has_nothing_due(self, kept: Kept) -> None:
         assert kept.store.next_due() is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ from djq.brokers.orm import OrmBroker
 from djq.core.gathering import Gathered
 from djq.core.message import Finished, TaskMessage
 from djq.core.schedules import Change, ScheduleRow
-from djq.ports import Broker, ResultStore, ScheduleEnd, ScheduleStore
+from djq.ports import Broker, ResultStore, ScheduleEnd, ScheduleStore, takes_limit
 from djq_testing.local.troubles import Answer, Troubles
 
 Package = tuple[str | None, str | bytes]
@@ -46,7 +45,7 @@ class LocalBroker(Broker):
         """The last `dequeue` found nothing, and did not fail."""
         self._troubles = troubles
         self._changed = changed
-        self._takes_limit = bool(inspect.signature(inner.dequeue).parameters)
+        self._takes_limit = takes_limit(inner)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)

@@ -15,6 +15,7 @@ import attrs
 from djq.core.lifecycle import ChildId, Role
 from djq.core.protocol import Delivery
 from djq.ports import Component, Exit
+from djq.runtime.orphans import ProcessOrphans
 from djq_testing.sim.link import Channel, SimLink
 from djq_testing.sim.timeline import SimClock
 
@@ -123,6 +124,8 @@ class SimSpawner:
 
 class SimOrphans:
     """Children of a dead sentinel, known by their pids."""
+
+    fate = ProcessOrphans.fate
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage

@@ -115,6 +115,7 @@ def test_each_signal_stops_harder(make_project, count, code, seconds, outcomes):
         time.sleep(0.1)
 
     assert cluster.wait_for_exit(10) == code
+    assert "sentinel that died" not in cluster.log
     assert Task.objects.count() in outcomes
     assert project.queued() == 7 - Task.objects.count()
 
@@ -133,6 +134,10 @@ def files():
 before = files()
 cluster = Cluster(threads=True)
 said = {"pid": cluster.start() == cluster.pid}
+try:
+    cluster.start()
+except RuntimeError as error:
+    said["refused"] = str(error)
 stat = cluster.stat
 known = {thread.native_id for thread in threading.enumerate()}
 said["threads"] = known >= {stat.sentinel, stat.monitor, stat.pusher, *stat.workers}
@@ -162,6 +167,7 @@ def test_cluster_class_runs_as_threads_of_a_program(make_project):
 
     assert (said["pid"], said["threads"], said["workers"]) == (True, True, 2)
     assert said["status"] == ["Idle", True, True]
+    assert said["refused"] == "this cluster runs already; stop() ends it"
     assert said["system_exit"] == "SystemExit: 4 (the function asked its process to exit)"
     assert (said["result"], said["again"]) == (0.01, 0.02)
     assert said["stopped"] == [True, 0, None, "Stopped"]
@@ -169,6 +175,33 @@ def test_cluster_class_runs_as_threads_of_a_program(make_project):
     # Each thread has closed its connections, and those of the program are as they were.
     assert said["files"]
     assert said["mode"] is None
+
+
+RARELY = """
+import time
+from djq.cluster import Cluster
+from djq.models import Task
+from djq.runtime import threads
+from djq.tasks import async_task
+
+threads.MAIL_MAX = 5
+cluster = Cluster(threads=True)
+cluster.start()
+ids = [async_task("tests.cluster.tasks.noop") for _ in range(20)]
+while Task.objects.count() < len(ids):
+    time.sleep(0.01)
+time.sleep(2)
+stat = cluster.stat
+print(stat.status, stat.reincarnations)
+cluster.stop()
+"""
+
+
+def test_a_program_that_looks_rarely_sees_the_present(make_project):
+    """There was no room for more reports: those that are there are old."""
+    project = make_project("sqlite", workers=1, recycle=1, guard_cycle=0.1)
+
+    assert project.script(RARELY) == "Idle 20\n"
 
 
 def test_run_once_recycles_and_says_which_settings_mean_nothing_here(make_project):

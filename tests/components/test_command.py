@@ -26,6 +26,7 @@ class Orphans:
         self.adopted = []
         self.ended = False
         self.living = 0
+        self.fate = "children were ended"
 
     def adopt(self, pids):
         self.adopted += pids
@@ -131,7 +132,17 @@ def test_orphans_that_had_to_be_ended_were_cut_short(bench):
     bench.end()
 
     assert bench.command.cut_short
-    assert "2 processes" in bench.observer.events[-2].reason
+    assert bench.observer.events[-2] == StopCutShort("2 children were ended")
+
+
+def test_a_sentinel_that_stopped_leaves_no_orphans(bench):
+    """It has ended its children itself, though the last picture may still show some."""
+    bench.signals = 3
+    bench.step()
+    bench.say(report("STOPPED", cut_short=True, pids=[("worker", 101)]))
+    bench.end()
+
+    assert bench.orphans.adopted == []
 
 
 def test_the_last_words_of_a_sentinel_are_heard(bench):

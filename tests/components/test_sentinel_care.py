@@ -101,7 +101,9 @@ def test_a_report_tells_what_there_is(bench):
     bench.run(worker(), 1)
     bench.step(0.5)
 
-    assert bench.reports[-1] == Report(
+    last = bench.reports[-1]
+    assert last.at == bench.clock.monotonic()
+    assert last == Report(
         "WORKING", False, (("worker", 101), ("monitor", 102), ("pusher", 103)), 0, 1, 0, False
     )
 

@@ -14,6 +14,7 @@ from djq_testing.contract.agreement import BrokerAgreement
 from djq_testing.contract.schedule_agreement import ScheduleStoreAgreement
 from djq_testing.contract.store_agreement import ResultStoreAgreement
 from djq_testing.memory import KINDS, MemoryBroker
+from tests.contract.test_brokers import Plain
 from tests.contract.test_schedule_stores import KeptInDatabase
 
 
@@ -60,6 +61,16 @@ class TestNewReceiptsAreAsGoodAsTheOldOnes(BrokerAgreement):
 
     def make_broker(self, clock):
         return MemoryBroker(clock=clock, retry_seconds=self.retry_seconds, new_receipts=True)
+
+
+class TestBrokerAsInTheManual(BrokerAgreement):
+    """It has no limit, and takes one at a time."""
+
+    examples = 10
+    switches = MappingProxyType({"bulk_limit": 1, "counts": False})
+
+    def make_broker(self, clock):
+        return Plain(clock=clock, retry_seconds=self.retry_seconds)
 
 
 @pytest.mark.parametrize("kind", ["redis-receipts", "mongo", "orm"])

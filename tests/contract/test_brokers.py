@@ -42,6 +42,24 @@ class TestMemoryBrokerThatDoesNotCount(MemoryContract):
     switches = MappingProxyType({"counts": False})
 
 
+class Plain(MemoryBroker):
+    """As the manual has it: no limit, and plain pairs."""
+
+    def dequeue(self):
+        return [tuple(received) for received in super().dequeue()]
+
+
+@pytest.mark.parametrize("receipts", [False, True])
+class TestBrokerAsInTheManual(BrokerContract):
+    counts = False
+
+    @pytest.fixture
+    def make_broker(self, clock, receipts):
+        brokers = {}
+        around = {"clock": clock, "retry_seconds": self.retry_seconds, "receipts": receipts}
+        return lambda key: brokers.setdefault(key, Plain(key, **around))
+
+
 class OrmContract(BrokerContract):
     claim = None
 

@@ -1,4 +1,4 @@
-"""What the author of a wrong broker is told."""
+"""What the author of a wrong broker, or of a wrong store, is told."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from djq.brokers import Broker
 from djq_testing.contract.agreement import BrokerAgreement
 from djq_testing.contract.broker import BrokerContract
 from djq_testing.contract.delivered import take_receipt
+from djq_testing.contract.schedules import ScheduleStoreContract
 from djq_testing.memory import MemoryBroker
+from djq_testing.schedules import MemoryScheduleStore
 
 Failed = pytest.fail.Exception
 Skipped = pytest.skip.Exception
@@ -72,6 +74,37 @@ def test_a_contract_that_is_not_filled_in_names_the_hole():
         make_broker(BrokerContract(), None)
     with pytest.raises(NotImplementedError, match="must define make_broker"):
         BrokerAgreement().make_broker(None)
+    with pytest.raises(NotImplementedError, match=r"ScheduleStoreContract must override .* kept"):
+        ScheduleStoreContract.kept.__wrapped__(ScheduleStoreContract())
+
+
+def test_a_schedule_store_with_a_naive_time_is_found_out(djq_clock):
+    class Naive(MemoryScheduleStore):
+        def now(self):
+            return super().now().replace(tzinfo=None)
+
+    with pytest.raises(AssertionError):
+        ScheduleStoreContract().test_its_time_is_aware_and_utc(Naive(clock=djq_clock))
+
+
+class Careless(MemoryBroker):
+    """Does half of what it is told."""
+
+    def extend_many(self, ids):
+        return super().extend_many(list(ids)[:1])
+
+    def delete_queue(self):
+        self._rows = [row for row in self._rows if row.taken]
+
+
+def test_half_of_what_was_told_is_not_enough(djq_clock):
+    suite, broker = BrokerContract(), Careless(clock=djq_clock)
+
+    with pytest.raises(AssertionError):
+        suite.test_each_of_many_leases_is_extended(broker, djq_clock.advance)
+    broker.purge_queue()
+    with pytest.raises(AssertionError):
+        suite.test_emptying_takes_what_is_out_as_well(broker, djq_clock.advance, "delete_queue")
 
 
 class Blind(MemoryBroker):
