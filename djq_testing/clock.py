@@ -63,6 +63,8 @@ class ManualClock:
         A cluster on this clock does what falls into that time.
         """
         total = seconds + 60 * minutes + 3_600 * hours + 86_400 * days
+        if not isfinite(total):
+            raise ValueError(f"{total} s never pass; give numbers that end")
         if total < 0:
             raise ValueError(f"a clock cannot go back, by {total} s neither; give positive numbers")
         step = timedelta(seconds=total)

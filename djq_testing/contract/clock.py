@@ -81,6 +81,13 @@ class CallersClockContract(ClockContract):
 
         assert clock.monotonic() - before >= 0.01 - 1e-9
 
+    def test_pause_that_may_be_longer_is_never_longer_than_that(self, clock: CallersClock) -> None:
+        before = clock.monotonic()
+
+        clock.pause(0.01, longest=60)
+
+        assert 0.01 - 1e-9 <= clock.monotonic() - before <= 60 + 1e-9
+
     def test_pause_in_a_coroutine_lets_others_go_on(self, clock: CallersClock) -> None:
         before, done = clock.monotonic(), []
 

@@ -82,7 +82,7 @@ class Faults:
         Raises:
             ValueError: There is no such process now, or the seconds are negative.
         """
-        if seconds is not None and seconds < 0:
+        if seconds is not None and not seconds >= 0:  # no number at all is refused too
             raise ValueError(f"seconds is {seconds!r}; it must be 0 or more, or None")
         for process in self._find(role, slot, cluster):
             now = self._stage.timeline.now

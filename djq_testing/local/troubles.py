@@ -45,7 +45,7 @@ class Troubles:
 
     def go_away(self, service: str, seconds: float) -> None:
         """Let a service not answer for a while from now on; 0: it answers again."""
-        if seconds < 0:
+        if not seconds >= 0:  # no number at all is refused too
             raise ValueError(f"seconds is {seconds!r}; it must be 0 or more")
         self._away_until[service] = self._clock.monotonic() + seconds
 

@@ -90,3 +90,9 @@ def test_clock_moves_to_a_moment_and_to_none_that_has_passed():
     assert clock.monotonic() == 86_400
     with pytest.raises(ValueError, match="has passed"):
         clock.advance_to(datetime(2026, 5, 1, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), float("nan")])
+def test_manual_clock_moves_by_what_ends(seconds):
+    with pytest.raises(ValueError, match="give numbers that end"):
+        ManualClock().advance(seconds)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -520,3 +521,9 @@ def test_at_most_once_loses_what_a_dead_worker_held():
         cluster.run_until_idle()
 
         assert result(id).startswith("WorkerDied: worker died: signal 9")
+
+
+def test_what_is_no_number_is_no_time_to_be_away(cluster):
+    for fault in (cluster.broker_down, cluster.store_down, partial(cluster.pause, "monitor")):
+        with pytest.raises(ValueError, match="must be 0 or more"):
+            fault(float("nan"))
