@@ -21,7 +21,18 @@ SETTINGS = """
 SECRET_KEY = "of a page"
 USE_TZ = True
 INSTALLED_APPS = ["django.contrib.contenttypes", "djq"]
-DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": "page.sqlite3",
+        "TEST": {"NAME": "test.sqlite3"},
+        "OPTIONS": {
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        },
+    }
+}
 MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
 Q_CLUSTER = {"orm": "default"}
 """

@@ -6,6 +6,9 @@ import pytest
 
 from tests.kit.pages import OPTIONS, SETTINGS, run_tests
 
+IN_MEMORY = """
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+"""
 MISUSES = {
     "two": ("", "djq_queue, djq_sync", "djq_queue and djq_sync exclude one another"),
     "broker": ("", "djq_queue, djq_broker", "djq_queue and djq_broker exclude one another"),
@@ -40,7 +43,7 @@ def told(tmp_path_factory):
         for name, (mark, fixtures, _) in MISUSES.items()
     ]
     (folder / "test_misuse.py").write_text("\n".join(["import pytest", *tests]))
-    (folder / "page_settings.py").write_text(SETTINGS)
+    (folder / "page_settings.py").write_text(SETTINGS + IN_MEMORY)
     (folder / "pytest.ini").write_text(OPTIONS)
     return run_tests(folder, "--tb=line").stdout
 
