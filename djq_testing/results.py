@@ -19,6 +19,7 @@ from djq.core.call import load_call, load_value
 from djq.core.gathering import Element, Gathered, element_of, gather, refused_iter
 from djq.core.message import Finished, Outcome, TaskMessage
 from djq.exceptions import StoreRefused
+from djq.results.texts import checked_label, id_or_name
 
 
 @attrs.frozen
@@ -132,7 +133,7 @@ class MemoryStore:
 
     def find(self, task_id_or_name: str | UUID) -> Any | None:
         """The task with this id, otherwise the newest with this name."""
-        wanted = task_id_or_name.hex if isinstance(task_id_or_name, UUID) else task_id_or_name
+        wanted = id_or_name(task_id_or_name)
         named = [task for task in self.tasks if task.name == wanted]
         found = self._tasks.get(wanted) or (named[0] if named else None)
         return None if found is None else self._shown(found)
@@ -142,8 +143,7 @@ class MemoryStore:
         return [self._shown(task) for task in self._group(label, failures=failures)]
 
     def _group(self, label: str, *, failures: bool = True) -> list[MemoryTask]:
-        if not isinstance(label, str):
-            raise TypeError(f"{label!r} is no label of a group")
+        checked_label(label)
         tasks = sorted(self._tasks.values(), key=lambda task: (task.started, task.place, task.id))
         return [task for task in tasks if task.group == label and (failures or task.success)]
 

@@ -41,7 +41,7 @@ from djq.results.cache_entries import (
 )
 from djq.results.cache_iters import CacheIters
 from djq.results.cache_log import KEPT_SECONDS, TRIES_MAX, CacheLogs, Chunk, insist, refusal
-from djq.results.texts import refuse_unfit
+from djq.results.texts import id_or_name, refuse_unfit
 
 if TYPE_CHECKING:
     from djq.models import Task
@@ -129,14 +129,14 @@ class CacheStore:
 
     def find(self, task_id_or_name: str | UUID) -> Task | None:
         """The task with this id, otherwise the newest with this name."""
-        wanted = task_id_or_name.hex if isinstance(task_id_or_name, UUID) else task_id_or_name
+        wanted = id_or_name(task_id_or_name)
         with self._guard():
             finished = self._find(wanted)
         return None if finished is None else self._unsaved(finished)
 
     def delete(self, task_id_or_name: str | UUID) -> bool:
         """Delete a task, from its group too; says whether it was there."""
-        wanted = task_id_or_name.hex if isinstance(task_id_or_name, UUID) else task_id_or_name
+        wanted = id_or_name(task_id_or_name)
         with self._guard():
             finished = self._find(wanted)
             if finished is None:

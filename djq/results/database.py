@@ -33,7 +33,7 @@ from djq.results import groups
 from djq.results.chains import DatabaseChains
 from djq.results.elements import DatabaseElements
 from djq.results.moments import as_kept, as_meant
-from djq.results.texts import refuse_unfit
+from djq.results.texts import id_or_name, refuse_unfit
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -183,7 +183,7 @@ class DatabaseStore:
 
     def find(self, task_id_or_name: str | UUID) -> Task | None:
         """The task with this id, otherwise the newest with this name; one query."""
-        wanted = task_id_or_name.hex if isinstance(task_id_or_name, UUID) else task_id_or_name
+        wanted = id_or_name(task_id_or_name)
         tasks = self.tasks()
         if plain(wanted) != wanted:
             return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from djq.core.message import TaskMessage, plain
 from djq.exceptions import StoreRefused
 
@@ -18,6 +20,21 @@ def checked_label(label: object) -> str:
     if not isinstance(label, str):
         raise TypeError(f"the label of a group is {label!r:.100}; it must be a text")
     return label
+
+
+def id_or_name(wanted: object) -> str:
+    """Give what a task is looked for by.
+
+    Raises:
+        TypeError: It is neither a text nor a UUID.
+    """
+    if isinstance(wanted, UUID):
+        return wanted.hex
+    if not isinstance(wanted, str):
+        raise TypeError(
+            f"a task is looked for by {wanted!r:.100}; that must be its id or its name, a text or a UUID"
+        )
+    return wanted
 
 
 def refuse_unfit(message: TaskMessage) -> None:

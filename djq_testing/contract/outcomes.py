@@ -64,6 +64,13 @@ class OutcomeContract(StoreFixtures):
 
         assert [store.find(each) for each in (task_id(6), "six", "", "a\0b")] == [None] * 4
 
+    @pytest.mark.parametrize("nobody", [None, 5, b"five"])
+    def test_what_is_neither_id_nor_name_is_refused(
+        self, store: SearchableStore, nobody: object
+    ) -> None:
+        with pytest.raises(TypeError, match="its id or its name, a text or a UUID"):
+            store.find(nobody)  # type: ignore[arg-type]  # as a caller may by mistake
+
     def test_newest_of_a_name_is_found(self, store: SearchableStore) -> None:
         store.save([finished(1, name="same", minute=1), finished(2, name="same", minute=2)])
         store.save([finished(3, name="same", minute=0)])
