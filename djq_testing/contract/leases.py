@@ -16,6 +16,15 @@ from djq_testing.contract.delivered import (
 )
 from djq_testing.histories import dequeue
 
+FENCED = (
+    "an old receipt must do nothing to a package that was delivered again or given back: name the delivery "
+    "and not the package, or say in the class: receipt_is_void = 'never'"
+)
+LEASED = (
+    "a lease must last for retry_seconds by the fixture `clock`: hand that clock to the broker, or where its "
+    "server keeps the time override the fixture `pass_time`"
+)
+
 
 class LeaseContract(BrokerFixtures):
     """At least once, by leases; all of it is skipped for a broker without receipts."""
@@ -49,10 +58,10 @@ class LeaseContract(BrokerFixtures):
         dequeue(lender)
 
         pass_time(self.retry_seconds - 1)
-        assert packages(dequeue(lender)) == []
+        assert packages(dequeue(lender)) == [], LEASED
         pass_time(2)
 
-        assert packages(dequeue(lender)) == ["a"]
+        assert packages(dequeue(lender)) == ["a"], LEASED
 
     def test_says_how_often_it_was_delivered_unless_nobody_knows(
         self, lender: Broker, pass_time: PassTime
@@ -112,9 +121,9 @@ class LeaseContract(BrokerFixtures):
         lender.extend(given_back)
         lender.release(given_back, begun=begun)
 
-        assert packages(dequeue(lender, 5)) == ["a"]
+        assert packages(dequeue(lender, 5)) == ["a"], FENCED
         pass_time(self.retry_seconds + 1)
-        assert packages(dequeue(lender, 5)) == ["a"]
+        assert packages(dequeue(lender, 5)) == ["a"], FENCED
 
     @pytest.mark.parametrize("begun", [True, False])
     def test_receipt_of_a_delivery_that_was_released_is_void_in_the_next(
@@ -132,10 +141,10 @@ class LeaseContract(BrokerFixtures):
         hidden = list(dequeue(lender))
         lender.release(held)
 
-        assert hidden == []
-        assert packages(dequeue(lender, 5)) == ["a"]
+        assert hidden == [], FENCED
+        assert packages(dequeue(lender, 5)) == ["a"], FENCED
         pass_time(self.retry_seconds + 1)
-        assert packages(dequeue(lender)) == ["a"]
+        assert packages(dequeue(lender)) == ["a"], FENCED
 
     def test_extended_lease_lasts_from_now(self, lender: Broker, pass_time: PassTime) -> None:
         self.need(lender, "extend")
@@ -146,10 +155,10 @@ class LeaseContract(BrokerFixtures):
             pass_time(self.retry_seconds - 1)
             receipt = lender.extend(receipt)
         pass_time(self.retry_seconds - 1)
-        assert packages(dequeue(lender)) == []
+        assert packages(dequeue(lender)) == [], LEASED
         pass_time(2)
 
-        assert packages(dequeue(lender)) == ["a"]
+        assert packages(dequeue(lender)) == ["a"], LEASED
 
     def test_extended_lease_can_be_acknowledged(self, lender: Broker, pass_time: PassTime) -> None:
         self.need(lender, "extend")
@@ -219,7 +228,7 @@ class LeaseContract(BrokerFixtures):
         getattr(lender, verb)(lost)
 
         pass_time(self.retry_seconds + 1)
-        assert packages(dequeue(lender)) == ["a"]
+        assert packages(dequeue(lender)) == ["a"], FENCED
 
     def test_late_release_leaves_the_new_lease_alone(
         self, lender: Broker, pass_time: PassTime
@@ -233,7 +242,7 @@ class LeaseContract(BrokerFixtures):
 
         lender.release(lost)
 
-        assert packages(dequeue(lender)) == []
+        assert packages(dequeue(lender)) == [], FENCED
 
     def test_late_extension_leaves_the_new_lease_alone(
         self, lender: Broker, pass_time: PassTime
@@ -249,7 +258,7 @@ class LeaseContract(BrokerFixtures):
         lender.extend(lost)
         pass_time(2)
 
-        assert packages(dequeue(lender)) == ["a"]
+        assert packages(dequeue(lender)) == ["a"], FENCED
 
     def test_receipt_is_good_until_another_has_the_package(
         self, lender: Broker, pass_time: PassTime

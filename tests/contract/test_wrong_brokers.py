@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from djq.brokers import Broker
+from djq_testing.clock import ManualClock
 from djq_testing.contract.agreement import BrokerAgreement
 from djq_testing.contract.broker import BrokerContract
 from djq_testing.contract.delivered import take_receipt
@@ -64,6 +65,26 @@ def test_attempts_that_are_missing_are_told_with_the_two_ways_out(djq_clock):
     ):
         BrokerContract().test_says_how_often_it_was_delivered_unless_nobody_knows(
             broker, djq_clock.advance
+        )
+
+
+def test_receipts_that_name_the_package_are_told_what_to_say(djq_clock):
+    broker = MemoryBroker(clock=djq_clock, receipt_is_void="never")
+
+    with pytest.raises(AssertionError, match=r"name the delivery .* receipt_is_void = 'never'"):
+        BrokerContract().test_late_acknowledgement_leaves_the_new_lease_alone(
+            broker, djq_clock.advance, "acknowledge"
+        )
+
+
+def test_a_broker_on_another_clock_is_told_of_the_fixtures(djq_clock):
+    broker = MemoryBroker(clock=djq_clock)
+
+    with pytest.raises(
+        AssertionError, match=r"hand that clock .* override the fixture `pass_time`"
+    ):
+        BrokerContract().test_package_is_hidden_for_its_lease_and_then_returns(
+            broker, ManualClock().advance
         )
 
 
