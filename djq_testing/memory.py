@@ -27,7 +27,7 @@ IN_FRONT = datetime(1970, 1, 1, tzinfo=UTC)
 ReceiptIsVoid = Literal["when the lease ends", "when delivered again", "never"]
 
 KINDS: Mapping[str, Mapping[str, Any]] = {
-    "redis": {"receipts": False, "bulk_limit": 1},
+    "redis": {"receipts": False},
     "redis-receipts": {},
     "disque": {"receipt_is_void": "never", "uncounts": False},
     "ironmq": {
