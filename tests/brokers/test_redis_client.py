@@ -226,11 +226,7 @@ def test_checks_connect_to_nothing(settings, q_cluster):
 
 @pytest.mark.parametrize(
     ("package", "q_cluster"),
-    [
-        ("redis", {}),
-        ("redis", {"redis": {"receipts": True}}),
-        ("django_redis", {"django_redis": "default"}),
-    ],
+    [("redis", {}), ("django_redis", {"django_redis": "default"})],
 )
 def test_missing_library_is_told_with_the_extra(package, q_cluster):
     code = (
