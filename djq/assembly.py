@@ -99,27 +99,29 @@ def _redis(config: Config, list_key: str) -> Broker:
     clock = wiring().clock
     # The clock that stands in for the real one would not go on while somebody waits at the server.
     options: dict[str, Any] = {} if clock is None else {"wait_seconds": 0.0}
-    client = _part_of("djq.brokers.redis_client", "redis")
+    client = _part_of("djq.brokers.redis_client", "djq[redis]")
     if config.django_redis is not None:
-        _part_of("django_redis", "redis")
+        _part_of("django_redis", "django-redis")
         options["connect"] = client.find_cache(config.django_redis)
     else:
         options["connect"] = client.read_server(config.redis or {})
     if config.broker_name == "redis" and config.keeps_redis_receipts:
         options |= {"clock": clock, "retry_seconds": config.retry}
-        leases = _part_of("djq.brokers.redis_leases", "redis")
+        leases = _part_of("djq.brokers.redis_leases", "djq[redis]")
         return cast("Broker", leases.LeasingRedisBroker(list_key, **options))
-    return cast("Broker", _part_of("djq.brokers.redis", "redis").RedisBroker(list_key, **options))
+    return cast(
+        "Broker", _part_of("djq.brokers.redis", "djq[redis]").RedisBroker(list_key, **options)
+    )
 
 
-def _part_of(module: str, extra: str) -> Any:
+def _part_of(module: str, install: str) -> Any:
     """Import what needs a library that not everybody has."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"The broker that Q_CLUSTER chooses needs the package {error.name}, which is not "
-            f"installed: pip install 'djq[{extra}]'. To queue tasks in the default database "
+            f"installed: pip install '{install}'. To queue tasks in the default database "
             "instead, write Q_CLUSTER = {'orm': 'default'}."
         ) from error
 

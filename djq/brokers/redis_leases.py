@@ -8,8 +8,9 @@ when it was sent, one that is out the end of its lease, one that was given back 
 moment too, and all have sixteen digits, so that equal scores keep the order of sending.
 
 The receipt is `<id>:<deliveries>`. The count never goes back, so that the receipt of a lost lease fits no
-delivery any more; what was given back unbegun is counted beside it. Every verb is one script, which the
-server runs whole or not at all, by its own clock. Nothing of an acknowledged package is left.
+delivery any more; beside it stand how many deliveries were given back unbegun, and whether the package is
+out or back. Every verb is one script, which the server runs whole or not at all, by its own clock. Nothing
+of an acknowledged package is left.
 
 Who finds nothing waits at a list, the bell, for at most a second, or until the next lease ends. Who sends
 puts one token there; who leaves packages behind, another. There is never more than one.
@@ -30,34 +31,57 @@ __all__ = ["LeasingRedisBroker"]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 ONE_CALL_MAX = 1_000
-"""Most packages in one `dequeue`: a script holds up everybody else on the server."""
+"""Most packages in one script: it holds up everybody else on the server, and Lua's stack has an end."""
 
 _COMMON = """
-local due, packages, attempts, unbegun, bell, last =
-  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local due, packages, counts, bell, last = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local now = tonumber(ARGV[1])
 if not now then
   local time = redis.call('TIME')
   now = time[1] * 1000000 + time[2]
 end
+local unpack = unpack or table.unpack
 local function digits(number) return string.format('%016.0f', number) end
 local function ring()
   if redis.call('EXISTS', bell) == 0 then redis.call('RPUSH', bell, '') end
 end
-local function remove(id)
-  redis.call('ZREM', due, id)
-  redis.call('HDEL', packages, id)
-  redis.call('HDEL', attempts, id)
-  redis.call('HDEL', unbegun, id)
+local function call(command, key, values)
+  if #values > 0 then return redis.call(command, key, unpack(values)) end
+  return {}
 end
-local function each_held(from, act)
+local function remove(ids)
+  call('ZREM', due, ids)
+  call('HDEL', packages, ids)
+  call('HDEL', counts, ids)
+end
+local function due_at(moment, ids)
+  local places = {}
+  for _, id in ipairs(ids) do
+    places[#places + 1] = digits(moment)
+    places[#places + 1] = id
+  end
+  call('ZADD', due, places)
+end
+-- The ids of the packages that the receipts from this argument on hold; how often each was delivered, and
+-- how often given back unbegun.
+local function held(from)
+  local named, wanted = {}, {}
   for place = from, #ARGV do
     local id, count = string.match(ARGV[place], '^(%d+):(%d+)$')
-    if id and redis.call('HGET', attempts, id) == count then
-      local score = redis.call('ZSCORE', due, id)
-      if score and tonumber(score) > 0 then act(id) end
+    if id then
+      named[#named + 1] = id
+      wanted[#wanted + 1] = count
     end
   end
+  local ids, deliveries, unbegun = {}, {}, {}
+  for place, value in ipairs(call('HMGET', counts, named)) do
+    local count, uncounted = string.match(value or '', '^(%d+) (%d+) out$')
+    if count == wanted[place] then
+      ids[#ids + 1] = named[place]
+      deliveries[#ids], unbegun[#ids] = count, uncounted
+    end
+  end
+  return ids, deliveries, unbegun
 end
 """
 
@@ -65,54 +89,56 @@ _VERBS = {
     # Packages; gives their ids.
     "send": """
 local id = math.max(tonumber(redis.call('GET', last) or '0'), now)
-local ids = {}
+local ids, kept = {}, {}
 for place = 2, #ARGV do
   id = id + 1
   ids[#ids + 1] = digits(id)
-  redis.call('HSET', packages, digits(id), ARGV[place])
-  redis.call('ZADD', due, digits(now), digits(id))
+  kept[#kept + 1] = digits(id)
+  kept[#kept + 1] = ARGV[place]
 end
+call('HSET', packages, kept)
+due_at(now, ids)
 redis.call('SET', last, digits(id), 'EX', 86400)
 ring()
 return ids
 """,
     # A limit and the length of a lease; gives the pause until the next lease ends, and what was taken.
     "take": """
-local found = redis.call('ZRANGEBYSCORE', due, '-inf', digits(now), 'LIMIT', 0, ARGV[2])
-local taken = {}
-for _, id in ipairs(found) do
-  local package = redis.call('HGET', packages, id)
-  if package then
-    redis.call('ZADD', due, digits(now + tonumber(ARGV[3])), id)
-    local count = redis.call('HINCRBY', attempts, id, 1)
-    local uncounted = tonumber(redis.call('HGET', unbegun, id) or '0')
-    taken[#taken + 1] = {id .. ':' .. string.format('%d', count), package, count - uncounted}
-  else
-    remove(id)
-  end
+local ids = redis.call('ZRANGEBYSCORE', due, '-inf', digits(now), 'LIMIT', 0, ARGV[2])
+local bodies, before = call('HMGET', packages, ids), call('HMGET', counts, ids)
+local taken, values = {}, {}
+for place, id in ipairs(ids) do
+  local count, unbegun = string.match(before[place] or '0 0 ', '^(%d+) (%d+) ')
+  count = string.format('%d', count + 1)
+  values[#values + 1] = id
+  values[#values + 1] = count .. ' ' .. unbegun .. ' out'
+  taken[place] = {id .. ':' .. count, bodies[place], count - unbegun}
 end
+call('HSET', counts, values)
+due_at(now + tonumber(ARGV[3]), ids)
 local first = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
 local pause = first[2] and math.max(tonumber(first[2]) - now, 0)
 if pause == 0 then ring() else redis.call('DEL', bell) end
 return {pause and digits(pause) or '', taken}
 """,
     # Receipts.
-    "finish": "each_held(2, remove)",
+    "finish": "remove((held(2)))",
     # The length of a lease, and receipts.
-    "lease": """
-local until_then = digits(now + tonumber(ARGV[2]))
-each_held(3, function(id) redis.call('ZADD', due, until_then, id) end)
-""",
+    "lease": "due_at(now + tonumber(ARGV[2]), (held(3)))",
     # How much of a delivery is not to be counted, and receipts.
     "give_back": """
-each_held(3, function(id)
-  redis.call('ZADD', due, 0, id)
-  if ARGV[2] ~= '0' then redis.call('HINCRBY', unbegun, id, ARGV[2]) end
-  ring()
-end)
+local ids, deliveries, unbegun = held(3)
+local values = {}
+for place, id in ipairs(ids) do
+  values[#values + 1] = id
+  values[#values + 1] = string.format('%d %d back', deliveries[place], unbegun[place] + ARGV[2])
+end
+call('HSET', counts, values)
+due_at(0, ids)
+if #ids > 0 then ring() end
 """,
     # Ids.
-    "delete": "for place = 2, #ARGV do remove(ARGV[place]) end",
+    "delete": "remove({unpack(ARGV, 2)})",
     # Gives how many wait, and how many are out.
     "count": """
 local waiting = redis.call('ZCOUNT', due, '-inf', digits(now))
@@ -149,9 +175,9 @@ class LeasingRedisBroker(ConnectedToRedis):
         self._clock = clock
         self._lease = round(retry_seconds * 1_000_000)
         # What stands in braces decides on the place in a Redis Cluster: one for all keys of a queue.
-        names = ("due", "packages", "attempts", "unbegun", "bell", "last")
+        names = ("due", "packages", "counts", "bell", "last")
         self._keys = [f"djq:{{{list_key}}}:{name}" for name in names]
-        self._bell = self._keys[4]
+        self._bell = self._keys[3]
         self._scripts: dict[str, Any] = {}
 
     def enqueue(self, task: str) -> str | None:
@@ -233,8 +259,8 @@ class LeasingRedisBroker(ConnectedToRedis):
 
     def _run_on(self, receipts: Iterable[str], verb: str, *values: object) -> None:
         held = list(receipts)
-        if held:
-            self._run(verb, *values, *held)
+        for start in range(0, len(held), ONE_CALL_MAX):
+            self._run(verb, *values, *held[start : start + ONE_CALL_MAX])
 
     def _run(self, verb: str, *values: Any) -> Any:
         with self._served() as client:
