@@ -293,13 +293,13 @@ def test_a_drain_costs_few_round_trips(kind):
 
     options = {"retry_seconds": 60.0} if kind == "leases" else {}
     broker = BROKERS[kind]("q", connect=Counting, wait_seconds=0, **options)
-    broker.enqueue_many(["x"] * 960)
+    broker.enqueue_many(["x"] * 320)
     sent = len(asked)
     while taken := broker.dequeue(32):
         broker.acknowledge_many([receipt for receipt, _ in taken])
 
     # Scripts are loaded once each, and the last look finds nothing.
-    assert (sent, len(asked) - sent) == ((4, 31) if kind == "list" else (6, 65))
+    assert (sent, len(asked) - sent) == ((2, 11) if kind == "list" else (4, 25))
 
 
 # What is left, and whose receipts are good.
