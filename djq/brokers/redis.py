@@ -132,6 +132,8 @@ class RedisBroker(ConnectedToRedis):
             return int(client.llen(self._key))
 
     def _take(self, client: Any, limit: int) -> Sequence[bytes]:
+        if limit < 1:
+            return []
         wait = self._patience(client)
         if self._takes_many:
             try:

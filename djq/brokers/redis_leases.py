@@ -62,6 +62,9 @@ local function due_at(moment, ids)
   end
   call('ZADD', due, places)
 end
+-- A server whose memory is full refuses what may add to it, but no script that has written before; else
+-- nobody could empty the queue.
+local function even_if_full() redis.call('ZREM', due, '') end
 -- The ids of the packages that the receipts from this argument on hold; how often each was delivered, and
 -- how often given back unbegun.
 local function held(from)
@@ -104,6 +107,7 @@ return ids
 """,
     # A limit and the length of a lease; gives the pause until the next lease ends, and what was taken.
     "take": """
+even_if_full()
 local ids = redis.call('ZRANGEBYSCORE', due, '-inf', digits(now), 'LIMIT', 0, ARGV[2])
 local bodies, before = call('HMGET', packages, ids), call('HMGET', counts, ids)
 local taken, values = {}, {}
@@ -124,9 +128,10 @@ return {pause and digits(pause) or '', taken}
     # Receipts.
     "finish": "remove((held(2)))",
     # The length of a lease, and receipts.
-    "lease": "due_at(now + tonumber(ARGV[2]), (held(3)))",
+    "lease": "even_if_full() due_at(now + tonumber(ARGV[2]), (held(3)))",
     # How much of a delivery is not to be counted, and receipts.
     "give_back": """
+even_if_full()
 local ids, deliveries, unbegun = held(3)
 local values = {}
 for place, id in ipairs(ids) do

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+import shutil
 import socket
+import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import count
 
 import pytest
 import redis
 from fakeredis import FakeRedis, FakeServer
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
 
 from djq.brokers.redis import RedisBroker
 from djq.brokers.redis_client import read_server
 from djq.brokers.redis_leases import LeasingRedisBroker
 from djq.exceptions import BrokerUnavailable
 from tests.brokers.redis_parts import AWAY, BROKERS, on_redis
-from tests.caches import REDIS_URL
+from tests.caches import REDIS_URL, refuse_absent
 
 KINDS = list(BROKERS)
 LONG_SECONDS = 8.0
@@ -184,6 +189,15 @@ def test_key_of_another_kind_is_unavailable_with_the_server_s_words(redis_name, 
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_who_asks_for_nothing_gets_nothing(redis_name, kind):
+    broker = on_redis(kind, redis_name)
+    broker.enqueue("x")
+
+    assert broker.dequeue(0) == []
+    assert broker.queue_size() == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_connection_that_the_server_ended_costs_nothing(redis_name, server, kind):
     broker = on_redis(kind, redis_name, url=f"{REDIS_URL}?client_name={redis_name}")
     broker.enqueue("a")
@@ -240,6 +254,59 @@ def test_command_whose_answer_was_lost_is_not_said_again(redis_name, kind, word)
 
         assert len(told) == 1
     assert on_redis(kind, redis_name).queue_size() == 2
+
+
+@pytest.fixture
+def small_server(tmp_path):
+    """A server of the test's own that has hardly any memory left."""
+    program = shutil.which("redis-server") or shutil.which("valkey-server")
+    if program is None:
+        refuse_absent("redis-server", "install it; the tests start it themselves")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    words = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)]
+    patience = Retry(ConstantBackoff(0.02), 200)
+    with (
+        (tmp_path / "log").open("wb") as log,
+        subprocess.Popen([program, *words], stdout=log) as process,
+        redis.Redis(port=port, retry=patience) as client,
+    ):
+        try:
+            client.ping()
+            used = client.info("memory")["used_memory"]
+            client.config_set("maxmemory", used + 2_000_000)
+            yield f"redis://127.0.0.1:{port}"
+        finally:
+            process.kill()
+
+
+def fill(broker):
+    """Send until nothing more is taken: how many there are, and what was said then."""
+    for sent in count():
+        try:
+            broker.enqueue("x" * 10_000)
+        except BrokerUnavailable as error:
+            return sent, str(error)
+    return None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_full_server_refuses_what_is_sent_and_can_be_emptied(small_server, kind):
+    broker = on_redis(kind, "q", url=small_server)
+    sent, told = fill(broker)
+
+    if kind == "leases":
+        held = [receipt for receipt, _ in broker.dequeue(10)]
+        broker.extend_many(held)
+        broker.release_many(held, begun=False)
+    came = 0
+    while taken := broker.dequeue(100):
+        came += len(taken)
+        broker.acknowledge_many([receipt for receipt, _ in taken])
+    broker.close()
+
+    assert came == sent > 10
+    assert "OOM" in told or "OutOfMemory" in told or "script" in told
 
 
 # Servers of other ages.
