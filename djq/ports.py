@@ -19,6 +19,7 @@ from djq.core.gathering import Gathered
 from djq.core.lifecycle import ChildId
 from djq.core.message import Finished, TaskMessage
 from djq.core.schedules import Change, ScheduleRow
+from djq.exceptions import TaskRefused
 
 
 class Clock(Protocol):
@@ -299,6 +300,9 @@ class Broker:
     blocks: ClassVar[bool] = False
     """An empty `dequeue` has waited (at most about a second); otherwise the pusher waits `poll` seconds."""
 
+    delays: ClassVar[bool] = False
+    """It can hold packages back: `enqueue_later`."""
+
     bulk_limit: ClassVar[int | None] = None
     """Most packages in one `dequeue`. None: any number."""
 
@@ -322,6 +326,11 @@ class Broker:
         that can raises it before it sends anything.
         """
         return [self.enqueue(task) for task in tasks]
+
+    def enqueue_later(self, tasks: Sequence[str], seconds: float) -> list[str | None]:
+        """Send packages to be delivered in so many seconds; until then they neither wait nor are out."""
+        name = type(self).__name__
+        raise TaskRefused(f"{name} cannot hold {len(tasks)} packages back for {seconds} s")
 
     def dequeue(self, limit: int = 1) -> Sequence[tuple[str | None, str | bytes]]:
         """Take up to `limit` packages off the queue, oldest first: pairs of receipt and package.

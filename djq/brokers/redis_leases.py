@@ -4,8 +4,9 @@ Not a stream with a consumer group: that hands out by age of the entry, knows no
 queue, no count that can be taken back, and no acknowledgement that is void once another has the package;
 each had to be kept beside it. Here a sorted set is the queue and the leases in one. Its members are ids,
 its scores the moment from which each may be taken, in microseconds: a package that waits has the moment
-when it was sent, one that is out the end of its lease, one that was given back 0. Ids begin with the
-moment too, and all have sixteen digits, so that equal scores keep the order of sending.
+when it was sent, or until which it is held back, one that is out the end of its lease, one that was given
+back 0. Ids begin with the moment too, and all have sixteen digits, so that equal scores keep the order of
+sending. A second set has what is held back, so that it is not taken for what is out.
 
 The receipt is `<id>:<deliveries>`. The count never goes back, so that the receipt of a lost lease fits no
 delivery any more; beside it stand how many deliveries were given back unbegun, and whether the package is
@@ -34,7 +35,8 @@ ONE_CALL_MAX = 1_000
 """Most packages in one script: it holds up everybody else on the server, and Lua's stack has an end."""
 
 _COMMON = """
-local due, packages, counts, bell, last = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local due, packages, counts, later, bell, last =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local now = tonumber(ARGV[1])
 if not now then
   local time = redis.call('TIME')
@@ -51,16 +53,17 @@ local function call(command, key, values)
 end
 local function remove(ids)
   call('ZREM', due, ids)
+  call('ZREM', later, ids)
   call('HDEL', packages, ids)
   call('HDEL', counts, ids)
 end
-local function due_at(moment, ids)
+local function due_at(moment, ids, key)
   local places = {}
   for _, id in ipairs(ids) do
     places[#places + 1] = digits(moment)
     places[#places + 1] = id
   end
-  call('ZADD', due, places)
+  call('ZADD', key or due, places)
 end
 -- A server whose memory is full refuses what may add to it, but no script that has written before; else
 -- nobody could empty the queue.
@@ -89,25 +92,26 @@ end
 """
 
 _VERBS = {
-    # Packages; gives their ids.
+    # For how long to hold them back, and packages; gives their ids.
     "send": """
 local id = math.max(tonumber(redis.call('GET', last) or '0'), now)
 local ids, kept = {}, {}
-for place = 2, #ARGV do
+for place = 3, #ARGV do
   id = id + 1
   ids[#ids + 1] = digits(id)
   kept[#kept + 1] = digits(id)
   kept[#kept + 1] = ARGV[place]
 end
 call('HSET', packages, kept)
-due_at(now, ids)
+due_at(now + tonumber(ARGV[2]), ids)
+if tonumber(ARGV[2]) > 0 then due_at(now + tonumber(ARGV[2]), ids, later) end
 redis.call('SET', last, digits(id), 'EX', 86400)
 ring()
 return ids
 """,
     # A limit and the length of a lease; gives the pause until the next lease ends, and what was taken.
     "take": """
-even_if_full()
+redis.call('ZREMRANGEBYSCORE', later, '-inf', digits(now))  -- for a full server too
 local ids = redis.call('ZRANGEBYSCORE', due, '-inf', digits(now), 'LIMIT', 0, ARGV[2])
 local bodies, before = call('HMGET', packages, ids), call('HMGET', counts, ids)
 local taken, values = {}, {}
@@ -147,7 +151,8 @@ if #ids > 0 then ring() end
     # Gives how many wait, and how many are out.
     "count": """
 local waiting = redis.call('ZCOUNT', due, '-inf', digits(now))
-return {waiting, redis.call('ZCARD', due) - waiting}
+local held_back = redis.call('ZCOUNT', later, '(' .. digits(now), '+inf')
+return {waiting, redis.call('ZCARD', due) - waiting - held_back}
 """,
 }
 """The scripts. The first argument of each is the moment in microseconds, or '' for the server's own."""
@@ -157,6 +162,7 @@ class LeasingRedisBroker(ConnectedToRedis):
     """Packages in a sorted set, by the moment from which each may be taken; delivers at least once."""
 
     receipts: ClassVar[bool] = True
+    delays: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -180,9 +186,9 @@ class LeasingRedisBroker(ConnectedToRedis):
         self._clock = clock
         self._lease = round(retry_seconds * 1_000_000)
         # What stands in braces decides on the place in a Redis Cluster: one for all keys of a queue.
-        names = ("due", "packages", "counts", "bell", "last")
+        names = ("due", "packages", "counts", "later", "bell", "last")
         self._keys = [f"djq:{{{list_key}}}:{name}" for name in names]
-        self._bell = self._keys[3]
+        self._bell = self._keys[4]
         self._scripts: dict[str, Any] = {}
 
     def enqueue(self, task: str) -> str | None:
@@ -190,9 +196,14 @@ class LeasingRedisBroker(ConnectedToRedis):
 
     def enqueue_many(self, tasks: Sequence[str]) -> list[str | None]:
         """Send packages in order, one script for hundreds."""
+        return self.enqueue_later(tasks, 0)
+
+    def enqueue_later(self, tasks: Sequence[str], seconds: float) -> list[str | None]:
+        """As `enqueue_many`, for packages that are due so many seconds from now."""
+        delay = round(seconds * 1_000_000)
         ids: list[str | None] = []
         for portion in parted(tasks, CHARACTERS_MAX, len):
-            ids += map(_text, self._run("send", *[task.encode() for task in portion]))
+            ids += map(_text, self._run("send", delay, *[task.encode() for task in portion]))
         return ids
 
     def dequeue(self, limit: int = 1) -> list[Received]:

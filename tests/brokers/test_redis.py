@@ -119,6 +119,19 @@ def test_lease_that_ends_wakes_who_waits_by_the_server_s_clock(redis_name, serve
     assert 0.2 < (after[0] - before[0]) + (after[1] - before[1]) / 1e6 < SOON_SECONDS
 
 
+def test_package_for_later_wakes_who_waits_when_its_time_has_come(redis_name):
+    broker = patient("leases", redis_name)
+    broker.enqueue_later(["x"], 0.2)
+
+    before = time.monotonic()
+    taken = broker.dequeue()
+    waited = time.monotonic() - before
+    broker.close()
+
+    assert packages(taken) == ["x"]
+    assert 0.1 < waited < SOON_SECONDS
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_empty_dequeue_ends_before_the_client_takes_the_server_for_dead(redis_name, kind):
     broker = on_redis(kind, redis_name, url=f"{REDIS_URL}?socket_timeout=0.2", wait_seconds=60)
