@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from django.core.cache import caches
 from django.core.cache.backends.base import BaseCache
@@ -79,7 +79,8 @@ def make_broker(config: Config, list_key: str | None = None) -> Broker:
     """Make the broker that the settings choose; it does not connect yet.
 
     Raises:
-        ConfigError: No broker is chosen, or `broker_class` is none.
+        ConfigError: `broker_class` is none, the broker's options are wrong, or its client library
+            is not installed.
     """
     key = config.name if list_key is None else list_key
     instead = wiring().broker
@@ -91,9 +92,25 @@ def make_broker(config: Config, list_key: str | None = None) -> Broker:
         return OrmBroker(
             key, alias=config.orm, clock=_clock_of(config.orm), retry_seconds=config.retry
         )
-    raise ConfigError(
-        "Q_CLUSTER chooses no broker. Write Q_CLUSTER = {'orm': 'default'} to queue tasks in the "
-        "default database, or name a broker_class of your own."
+    return _redis(config, key)
+
+
+def _redis(config: Config, list_key: str) -> Broker:
+    clock = wiring().clock
+    # The clock that stands in for the real one would not go on while somebody waits at the server.
+    options: dict[str, Any] = {} if clock is None else {"wait_seconds": 0.0}
+    client = _part_of("djq.brokers.redis_client", "djq[redis]")
+    if config.django_redis is not None:
+        _part_of("django_redis", "django-redis")
+        options["connect"] = client.find_cache(config.django_redis)
+    else:
+        options["connect"] = client.read_server(config.redis or {})
+    if config.broker_name == "redis" and config.keeps_redis_receipts:
+        options |= {"clock": clock, "retry_seconds": config.retry}
+        leases = _part_of("djq.brokers.redis_leases", "djq[redis]")
+        return cast("Broker", leases.LeasingRedisBroker(list_key, **options))
+    return cast(
+        "Broker", _part_of("djq.brokers.redis", "djq[redis]").RedisBroker(list_key, **options)
     )
 
 
@@ -101,6 +118,18 @@ def seen(broker: Broker) -> Broker:
     """The broker that stands in for this one, which may have been made before; otherwise itself."""
     instead = wiring().broker
     return broker if instead is None else instead(get_config(), broker.list_key)
+
+
+def _part_of(module: str, install: str) -> Any:
+    """Import what needs a library that not everybody has."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"The broker that Q_CLUSTER chooses needs the package {error.name}, which is not "
+            f"installed: pip install '{install}'. To queue tasks in the default database "
+            "instead, write Q_CLUSTER = {'orm': 'default'}."
+        ) from error
 
 
 def broker_of_this_thread(list_key: str | None = None) -> Broker:

@@ -19,6 +19,7 @@ from django.utils.module_loading import import_string
 
 from djq import assembly, conf
 from djq.core.config import Config, shown
+from djq.exceptions import ConfigError
 from djq.ports import Broker
 
 TAG = "djq"
@@ -81,6 +82,19 @@ def check_broker_class(**_: Any) -> list[checks.CheckMessage]:
     return list(broker_class_problems(path, candidate))
 
 
+def check_broker(**_: Any) -> list[checks.CheckMessage]:
+    """Whether the broker's options are right, and its client library is here; connects to nothing."""
+    config = conf.find_config()
+    if config is None or config.sync or config.broker_class is not None:
+        return []
+    try:
+        assembly.make_broker(config)
+    except ConfigError as error:
+        hint = "Correct the option, or install what is missing, where the cluster and the web processes run."
+        return [checks.Error(str(error), hint=hint, id=f"{TAG}.E012")]
+    return []
+
+
 def check_platform(**_: Any) -> list[checks.CheckMessage]:
     """Whether this platform can run a cluster of processes."""
     return list(platform_problems(can_fork=hasattr(os, "fork")))
@@ -92,6 +106,7 @@ CHECKS: tuple[Callable[..., list[checks.CheckMessage]], ...] = (
     check_databases,
     check_result_cache,
     check_broker_class,
+    check_broker,
     check_platform,
 )
 

@@ -73,7 +73,7 @@ class Cluster:
         there are any; of the settings' own each thread has one for itself.
 
         Raises:
-            ConfigError: Q_CLUSTER has errors, or chooses no broker; or there is no fork here.
+            ConfigError: Q_CLUSTER or the broker's options have errors; or there is no fork here.
         """
         self.config = get_config()
         if not threads and not hasattr(os, "fork"):

@@ -7,7 +7,6 @@ terms of the documented ones.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -20,6 +19,7 @@ from djq.core.gathering import Gathered
 from djq.core.lifecycle import ChildId
 from djq.core.message import Finished, TaskMessage
 from djq.core.schedules import Change, ScheduleRow
+from djq.exceptions import TaskRefused
 
 
 class Clock(Protocol):
@@ -303,6 +303,9 @@ class Broker:
     blocks: ClassVar[bool] = False
     """An empty `dequeue` has waited (at most about a second); otherwise the pusher waits `poll` seconds."""
 
+    delays: ClassVar[bool] = False
+    """It can hold packages back: `enqueue_later`."""
+
     bulk_limit: ClassVar[int | None] = None
     """Most packages in one `dequeue`. None: any number."""
 
@@ -320,18 +323,20 @@ class Broker:
         raise NotImplementedError(f"{type(self).__name__} must define enqueue(task)")
 
     def enqueue_many(self, tasks: Sequence[str]) -> list[str | None]:
-        """Send packages in order, in as few round trips as there can be.
+        """Send packages in order, in few round trips.
 
-        After a `TaskRefused` the cluster sends them one by one, to learn which is to blame: a broker
-        that can raises it before it sends anything.
+        After a `TaskRefused`, raised before anything is sent if that can be, they are sent one by one.
         """
         return [self.enqueue(task) for task in tasks]
+
+    def enqueue_later(self, tasks: Sequence[str], seconds: float) -> list[str | None]:
+        """Send packages to be delivered in so many seconds; until then they neither wait nor are out."""
+        raise TaskRefused(f"{self.info()} cannot hold {len(tasks)} packages back for {seconds} s")
 
     def dequeue(self, limit: int = 1) -> Sequence[tuple[str | None, str | bytes]]:
         """Take up to `limit` packages off the queue, oldest first: pairs of receipt and package.
 
-        An empty list means that nothing came. With receipts a package taken is hidden from others
-        for `retry` seconds. A subclass may leave `limit` out, as the manual does.
+        With receipts they are hidden from others for `retry` seconds. `limit` may be left out.
         """
         raise NotImplementedError(f"{type(self).__name__} must define dequeue()")
 
@@ -393,8 +398,3 @@ class Broker:
 
     def close(self) -> None:
         """Let go of connections; the next verb connects anew. Called in a child after a fork."""
-
-
-def takes_limit(broker: Broker) -> bool:
-    """Whether its `dequeue` can be told how many packages to take at most; the manual's cannot."""
-    return bool(inspect.signature(broker.dequeue).parameters)

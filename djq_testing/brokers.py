@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS
@@ -25,9 +26,9 @@ def brokers_like(name: str, clock: Clock) -> BrokerMaker:
     """Give what makes the brokers of one test.
 
     Args:
-        name: "orm" for the real broker in the test's own database, "memory" for a queue in memory,
-            or another documented broker for a queue in memory that behaves like it: "redis",
-            "redis-receipts", "disque", "ironmq", "sqs", "mongo".
+        name: "orm" for the real broker in the test's own database, "redis" or "redis-receipts" for
+            the real broker on a Redis in memory, "memory" for a queue in memory, or another documented
+            broker for a queue in memory that behaves like it: "disque", "ironmq", "sqs", "mongo".
         clock: What leases go by.
 
     Raises:
@@ -36,10 +37,11 @@ def brokers_like(name: str, clock: Clock) -> BrokerMaker:
     if name not in NAMES:
         raise ValueError(f"{name!r} is no broker of djq_broker; there are {', '.join(NAMES)}")
     made: dict[str, Broker] = {}
+    make_one = _redis_maker(name) if name.startswith("redis") else partial(_make, name)
 
     def make(config: Config, list_key: str) -> Broker:
         if list_key not in made:
-            made[list_key] = _make(name, config, list_key, clock)
+            made[list_key] = make_one(config, list_key, clock)
         return made[list_key]
 
     return make
@@ -50,6 +52,19 @@ def brokers_wired() -> Callable[[str], Broker]:
     make = wiring().broker
     assert make is not None, "somebody has put brokers in the place of the settings' own"
     return lambda list_key: make(get_config(), list_key)
+
+
+def _redis_maker(name: str) -> Callable[[Config, str, Clock], Broker]:
+    from djq_testing.fakes.redis import fake_redis, make_fake  # noqa: PLC0415 - needs redis-py
+
+    connect = fake_redis()
+    receipts = name == "redis-receipts"
+
+    def make(config: Config, list_key: str, clock: Clock) -> Broker:
+        around: dict[str, Any] = {"clock": clock, "retry_seconds": config.retry}
+        return make_fake(list_key, connect=connect, receipts=receipts, **around)
+
+    return make
 
 
 def _make(name: str, config: Config, list_key: str, clock: Clock) -> Broker:

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
-from djq.ports import Broker, takes_limit
+from djq.components.pusher import takes_limit
+from djq.ports import Broker
 from djq_testing.clock import ManualClock
 
 
@@ -19,6 +20,14 @@ class Enqueue:
     """Send so many packages more: `package 0`, `package 1` and so on."""
 
     count: int = 1
+
+
+@attrs.frozen
+class EnqueueLater:
+    """Send so many packages more, to be delivered after so many seconds; to a broker that can do that."""
+
+    count: int
+    seconds: float
 
 
 @attrs.frozen
@@ -76,7 +85,7 @@ class Wait:
     seconds: float
 
 
-Asked = Enqueue | Dequeue | Acknowledge | Extend | Release | Fail | Delete | Purge
+Asked = Enqueue | EnqueueLater | Dequeue | Acknowledge | Extend | Release | Fail | Delete | Purge
 Step = Asked | Wait
 History = Sequence[Step]
 Answer = tuple[object, ...]
@@ -102,6 +111,11 @@ class Player:
         self._receipts: list[str | None] = []
         """The receipt that each delivery has now."""
 
+    @property
+    def delays(self) -> bool:
+        """Whether the broker can hold packages back."""
+        return self._broker.delays
+
     def play(self, step: Step) -> Answer:
         """Do it; say what came of it."""
         came = None
@@ -114,8 +128,8 @@ class Player:
     def _ask(self, step: Asked) -> object:
         broker = self._broker
         match step:
-            case Enqueue(count):
-                return self._enqueue(count)
+            case Enqueue() | EnqueueLater():
+                return self._enqueue(step)
             case Dequeue(limit):
                 return self._dequeue(limit)
             case Acknowledge(deliveries):
@@ -133,10 +147,15 @@ class Player:
                 broker.purge_queue()
         return None
 
-    def _enqueue(self, count: int) -> int:
-        packages = [f"package {len(self._tracking) + number}" for number in range(count)]
-        sent = [self._broker.enqueue(packages[0])] if count == 1 else None
-        self._tracking += self._broker.enqueue_many(packages) if sent is None else sent
+    def _enqueue(self, step: Enqueue | EnqueueLater) -> int:
+        broker, known = self._broker, len(self._tracking)
+        packages = [f"package {known + number}" for number in range(step.count)]
+        if isinstance(step, EnqueueLater):
+            self._tracking += broker.enqueue_later(packages, step.seconds) if self.delays else ()
+        elif step.count == 1:
+            self._tracking.append(broker.enqueue(packages[0]))
+        else:
+            self._tracking += broker.enqueue_many(packages)
         return len(self._tracking)
 
     def _dequeue(self, limit: int) -> list[tuple[str, int | None]]:

@@ -27,7 +27,7 @@ IN_FRONT = datetime(1970, 1, 1, tzinfo=UTC)
 ReceiptIsVoid = Literal["when the lease ends", "when delivered again", "never"]
 
 KINDS: Mapping[str, Mapping[str, Any]] = {
-    "redis": {"receipts": False, "bulk_limit": 1},
+    "redis": {"receipts": False, "delays": False},
     "redis-receipts": {},
     "disque": {"receipt_is_void": "never", "uncounts": False},
     "ironmq": {
@@ -78,6 +78,7 @@ class MemoryBroker(Broker):
         receipt_is_void: ReceiptIsVoid = "when delivered again",
         counts: bool = True,
         uncounts: bool = True,
+        delays: bool = True,
         bulk_limit: int | None = None,
         max_payload: int | None = None,
         shuffle: int | None = None,
@@ -95,6 +96,7 @@ class MemoryBroker(Broker):
                 package, so that a late word is taken for that of whoever has the package by then.
             counts: It says how often a package was delivered. False: nobody knows.
             uncounts: A delivery that is released unbegun is not counted. False: it was one all the same.
+            delays: It can hold packages back until later.
             bulk_limit: Most packages in one `dequeue`.
             max_payload: Most characters of a package; a larger one is refused.
             shuffle: A seed: packages are delivered in any order. None: oldest first.
@@ -103,6 +105,7 @@ class MemoryBroker(Broker):
         super().__init__(list_key)
         # One twin for all brokers: what is a class's own there, is an object's own here.
         self.receipts = receipts  # type: ignore[misc]
+        self.delays = delays  # type: ignore[misc]
         if bulk_limit is not None:
             self.bulk_limit = bulk_limit  # type: ignore[misc]
         if max_payload is not None:
@@ -135,13 +138,18 @@ class MemoryBroker(Broker):
 
     def enqueue(self, task: str) -> str | None:
         self._refuse_too_large([task])
-        self._last_id += 1
-        self._rows.append(Row(self._last_id, task, self._clock.now()))
-        return str(self._last_id)
+        return self._send(task, self._clock.now())
 
     def enqueue_many(self, tasks: Sequence[str]) -> list[str | None]:
         self._refuse_too_large(tasks)
         return super().enqueue_many(tasks)
+
+    def enqueue_later(self, tasks: Sequence[str], seconds: float) -> list[str | None]:
+        if not self.delays:
+            return super().enqueue_later(tasks, seconds)
+        self._refuse_too_large(tasks)
+        due = self._clock.now() + timedelta(seconds=seconds)
+        return [self._send(task, due) for task in tasks]
 
     def dequeue(self, limit: int = 1) -> list[Received]:
         now = self._clock.now()
@@ -210,6 +218,11 @@ class MemoryBroker(Broker):
 
     def info(self) -> str:
         return "Memory"
+
+    def _send(self, task: str, due: datetime) -> str:
+        self._last_id += 1
+        self._rows.append(Row(self._last_id, task, due))
+        return str(self._last_id)
 
     def _refuse_too_large(self, tasks: Sequence[str]) -> None:
         for task in tasks:

@@ -26,6 +26,7 @@ from djq_testing.histories import (
     Delete,
     Dequeue,
     Enqueue,
+    EnqueueLater,
     Extend,
     Fail,
     Purge,
@@ -327,7 +328,7 @@ def fault_plans(*names: str, most: float = 0.3) -> st.SearchStrategy[FaultPlan]:
 
 
 STEPS = (
-    *(Enqueue, Enqueue, Dequeue, Dequeue, Dequeue, Dequeue, Wait, Wait, Wait, Wait),
+    *(Enqueue, Enqueue, EnqueueLater, Dequeue, Dequeue, Dequeue, Dequeue, Wait, Wait, Wait, Wait),
     *(Extend, Extend, Extend, Release, Release, Release, Acknowledge, Acknowledge),
     *(Fail, Delete, Purge),
 )
@@ -341,6 +342,7 @@ def broker_steps(retry_seconds: float = 60.0) -> st.SearchStrategy[Step]:
     pauses = st.sampled_from([0.001, 1, retry_seconds / 2, retry_seconds])
     steps: dict[type[Step], st.SearchStrategy[Step]] = {
         Enqueue: st.builds(Enqueue, st.integers(0, 4)),
+        EnqueueLater: st.builds(EnqueueLater, st.integers(0, 2), pauses),
         Dequeue: st.builds(Dequeue, st.integers(1, 4)),
         Acknowledge: st.builds(Acknowledge, some),
         Extend: st.builds(Extend, some),

@@ -49,7 +49,7 @@ def redis_prefix():
     try:
         yield prefix
     finally:
-        keys = list(client.scan_iter(match=f"{prefix}:*", count=10_000))
+        keys = list(client.scan_iter(match=f"*{prefix}*", count=10_000))
         if keys:
             client.delete(*keys)
         client.close()

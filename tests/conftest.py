@@ -8,6 +8,7 @@ import pytest
 from django.db import connections
 
 from tests import settings
+from tests.caches import redis_prefix
 
 collect_ignore = ["sample"]  # a project of its own: `tests/kit/test_sample_project.py` runs it
 
@@ -67,6 +68,13 @@ def server_database(request):
 def postgres(request):
     """As `live_database`, for PostgreSQL alone."""
     return _present(request.param)
+
+
+@pytest.fixture
+def redis_name():
+    """A name in the real Redis for one test, of whose keys nothing is left."""
+    with redis_prefix() as prefix:
+        yield prefix
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ def get_broker(list_key: str | None = None) -> Broker:
     `list_key` is the queue's name. None: the cluster's own name.
 
     Raises:
-        ConfigError: Q_CLUSTER has errors, or chooses no broker.
+        ConfigError: Q_CLUSTER or the broker's options have errors, or its library is not installed.
     """
     # The documented place of this function; what the settings mean is put together further up.
     from djq.assembly import broker_of_this_thread  # noqa: PLC0415

@@ -57,6 +57,7 @@ class OrmBroker(Broker):
     """Packages in the table `djq_ormq` of one database; delivers at least once."""
 
     receipts: ClassVar[bool] = True
+    delays: ClassVar[bool] = True
     bulk_limit: ClassVar[int | None] = ROWS_MAX
 
     def __init__(
@@ -99,6 +100,11 @@ class OrmBroker(Broker):
             TaskRefused: One is larger than the server takes in a statement; nothing was sent.
         """
         return self._serve(lambda: self._insert_all(tasks)) if tasks else []
+
+    def enqueue_later(self, tasks: Sequence[str], seconds: float) -> list[str | None]:
+        """As `enqueue_many`, for rows that are due so many seconds from now."""
+        delay = timedelta(seconds=seconds)
+        return self._serve(lambda: self._insert_all(tasks, delay)) if tasks else []
 
     def dequeue(self, limit: int = 1) -> list[Received]:
         def take() -> list[Received]:
@@ -210,22 +216,22 @@ class OrmBroker(Broker):
         if portions:
             self._serve(change_all)
 
-    def _insert_all(self, tasks: Sequence[str]) -> list[str | None]:
+    def _insert_all(self, tasks: Sequence[str], delay: timedelta = timedelta()) -> list[str | None]:
         parted = portions(self._connection, self.list_key, tasks)
-        now = self._column_value(self._clock.now())
+        moment = self._column_value(self._clock.now() + delay)
         if len(parted) == 1:
-            return self._insert(parted[0], now)
+            return self._insert(parted[0], moment)
         with transaction.atomic(using=self._alias):
-            return [id for portion in parted for id in self._insert(portion, now)]
+            return [id for portion in parted for id in self._insert(portion, moment)]
 
-    def _insert(self, tasks: Sequence[str], now: datetime) -> list[str | None]:
+    def _insert(self, tasks: Sequence[str], moment: datetime) -> list[str | None]:
         # By hand, since Django would wrap it in a transaction: two more round trips.
         connection = self._connection
         quote = connection.ops.quote_name
         columns = ", ".join(map(quote, ("key", "payload", "available_at", "attempts", "unbegun")))
         rows = ", ".join(["(%s, %s, %s, 0, 0)"] * len(tasks))
         returns = connection.features.can_return_rows_from_bulk_insert
-        due = connection.ops.adapt_datetimefield_value(now)
+        due = connection.ops.adapt_datetimefield_value(moment)
         statement = f"INSERT INTO {queue_table(connection)} ({columns}) VALUES {rows}"  # noqa: S608
         parameters = [each for task in tasks for each in (self.list_key, task, due)]
         with connection.cursor() as cursor:

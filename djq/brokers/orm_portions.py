@@ -35,7 +35,7 @@ def portions(connection: BaseDatabaseWrapper, key: str, tasks: Sequence[str]) ->
         TaskRefused: One alone is more than the server takes; nothing was sent.
     """
     if connection.vendor != "mysql" or sum(map(len, tasks)) <= UNMEASURED_CHARACTERS_MAX:
-        return list(_parted(tasks, CHARACTERS_MAX, len))
+        return list(parted(tasks, CHARACTERS_MAX, len))
     with connection.cursor() as cursor:
         cursor.execute("SELECT @@max_allowed_packet")
         (limit,) = cursor.fetchone()
@@ -51,14 +51,14 @@ def portions(connection: BaseDatabaseWrapper, key: str, tasks: Sequence[str]) ->
                 f"{connection.alias!r} takes {limit:,} in one statement; pass a reference to the "
                 "data instead (a primary key, a file name), or raise its max_allowed_packet"
             )
-    return list(_parted(tasks, min(CHARACTERS_MAX, limit - STATEMENT_BYTES), size))
+    return list(parted(tasks, min(CHARACTERS_MAX, limit - STATEMENT_BYTES), size))
 
 
 def _written_bytes(text: str) -> int:
     return len(text.encode(errors="replace")) + sum(map(text.count, _ESCAPED))
 
 
-def _parted(tasks: Sequence[str], most: int, size: Callable[[str], int]) -> Iterator[list[str]]:
+def parted(tasks: Sequence[str], most: int, size: Callable[[str], int]) -> Iterator[list[str]]:
     portion: list[str] = []
     total = 0
     for task in tasks:

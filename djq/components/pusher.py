@@ -7,6 +7,7 @@ nothing. A broker that is away is asked again after growing pauses.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -17,7 +18,7 @@ from djq.core.frame import delivery_of
 from djq.core.lifecycle import Role
 from djq.core.protocol import Credit, Deliveries, Delivery, Empty, Probe, Ready, Stop
 from djq.exceptions import BadPackage, BrokerUnavailable
-from djq.ports import Broker, Link, Surroundings, Wait, takes_limit
+from djq.ports import Broker, Link, Surroundings, Wait
 
 FETCH_MAX = 250
 """Most packages in one fetch, so that one answer is never very large."""
@@ -133,3 +134,8 @@ class Pusher:
             # The broker may be gone by now; it is told before the next fetch.
             self._unfailed.append(receipt)
         return None
+
+
+def takes_limit(broker: Broker) -> bool:
+    """Whether its `dequeue` can be told how many packages to take at most; the manual's cannot."""
+    return bool(inspect.signature(broker.dequeue).parameters)

@@ -57,10 +57,10 @@ class Config:
     """Whether schedules run once for each slot that was missed."""
 
     redis: Mapping[str, Any] | str | None = attrs.field(default=None, repr=False)
-    """Options of redis-py and `receipts` (bool), or a URL. None: not used."""
+    """Options of redis-py and `receipts` (bool), or a URL. None: the local server, if no other is set."""
 
     django_redis: str | None = None
-    """Alias of a django-redis cache whose connection is taken. None: not used."""
+    """Alias of a django-redis cache whose connections are taken. None: not used."""
 
     disque_nodes: tuple[str, ...] | None = attrs.field(default=None, repr=False)
     """Disque servers as `host:port`, at least one. None: not used."""
@@ -144,9 +144,14 @@ class Config:
     """Most characters of one package, and most bytes of it unpacked; at least 1024."""
 
     @property
-    def broker_name(self) -> str | None:
-        """The key that chooses the broker; None when none is configured."""
-        return next((key for key in BROKER_KEYS if getattr(self, key) is not None), None)
+    def broker_name(self) -> str:
+        """The key that chooses the broker; the default is "redis"."""
+        return next((key for key in BROKER_KEYS if getattr(self, key) is not None), "redis")
+
+    @property
+    def keeps_redis_receipts(self) -> bool:
+        """Whether what is taken off the queue in Redis stays there until it is acknowledged."""
+        return isinstance(self.redis, Mapping) and self.redis.get("receipts") is True
 
 
 _DEFAULTS = Config(workers=1, time_zone="UTC")
@@ -263,13 +268,4 @@ def _cross_rules(config: Config, wrong: AbstractSet[str]) -> Iterator[Problem]:
             message=f"Q_CLUSTER chooses more than one broker: {', '.join(brokers)}. "
             f"'{brokers[0]}' wins.",
             hint="Keep one of them.",
-        )
-    none_was_meant = wrong.isdisjoint({*BROKER_KEYS, "sync"}) and not config.sync
-    if not brokers and none_was_meant:
-        yield Problem(
-            key="",
-            code="W003",
-            message="Q_CLUSTER chooses no broker, and Redis, which would be the default, is "
-            "not there yet: neither a task can be queued nor a cluster started.",
-            hint="Set Q_CLUSTER['orm'] to an alias of DATABASES, 'default' for example.",
         )

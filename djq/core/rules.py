@@ -35,8 +35,6 @@ BROKER_KEYS = (
 _SET_ORM = "Remove it and set 'orm' to an alias of DATABASES."
 
 NOT_YET: Mapping[str, str] = {
-    "redis": _SET_ORM,
-    "django_redis": _SET_ORM,
     "disque_nodes": _SET_ORM,
     "disque_auth": _SET_ORM,
     "disque_fastack": _SET_ORM,

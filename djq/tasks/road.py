@@ -41,7 +41,7 @@ class Road:
 
         Raises:
             TaskRefused: Results are to go to a cache that the workers do not share, or to none.
-            ConfigError: The settings have errors, or choose no broker.
+            ConfigError: The settings have errors.
         """
         config = get_config()
         sync = _runs_here(config, options)

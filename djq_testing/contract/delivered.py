@@ -102,6 +102,11 @@ class BrokerFixtures:
                     f"enough here; define it, or say in the test class `without = ({verb!r},)`"
                 )
 
+    def need_delays(self, broker: Broker) -> None:
+        """Skip the test if the broker cannot hold packages back."""
+        if not broker.delays:
+            pytest.skip("delays is False")
+
     def in_order(self, found: list[str]) -> list[str]:
         """What came, for comparison: of a broker without order as if it had come in order."""
         return found if self.ordered else sorted(found)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from djq.components.pusher import takes_limit
 from djq.exceptions import TaskRefused
-from djq.ports import Broker, takes_limit
+from djq.ports import Broker
 from djq_testing.contract.delivered import (
     BrokerFixtures,
     MakeBroker,
@@ -145,6 +146,77 @@ class QueueContract(BrokerFixtures):
         assert broker.queue_size() == 0
         broker.enqueue("b")
         assert packages(take(broker, 5)) == ["b"]
+
+    def test_broker_that_cannot_hold_back_says_so_and_sends_nothing(self, broker: Broker) -> None:
+        if broker.delays:
+            pytest.skip("delays is True")
+
+        with pytest.raises(TaskRefused):
+            broker.enqueue_later(["a"], 5)
+
+        assert list(broker.dequeue()) == []
+
+    def test_package_for_later_comes_when_its_time_has_come(
+        self, broker: Broker, pass_time: PassTime
+    ) -> None:
+        self.need_delays(broker)
+        broker.enqueue_later(["b", "c"], 10)
+        broker.enqueue("a")
+
+        assert packages(take(broker, 5)) == ["a"]
+        pass_time(9)
+        assert packages(take(broker, 5)) == []
+        pass_time(2)
+
+        assert self.in_order(packages(take(broker, 5))) == ["b", "c"]
+
+    def test_packages_for_later_come_in_the_order_of_their_moments(
+        self, broker: Broker, pass_time: PassTime
+    ) -> None:
+        self.need_delays(broker)
+        for package, seconds in (("c", 3), ("a", 1), ("b", 2)):
+            broker.enqueue_later([package], seconds)
+
+        pass_time(4)
+
+        assert self.in_order(packages(take(broker, 5))) == ["a", "b", "c"]
+
+    def test_package_for_later_neither_waits_nor_is_out(
+        self, broker: Broker, pass_time: PassTime
+    ) -> None:
+        self.need_delays(broker)
+        self.need(broker, "queue_size")
+        broker.enqueue_later(["a"], 10)
+
+        sizes = [(broker.queue_size(), broker.lock_size() or 0)]
+        pass_time(11)
+        sizes.append((broker.queue_size(), broker.lock_size() or 0))
+
+        assert sizes == [(0, 0), (1, 0)]
+
+    def test_package_for_later_can_be_deleted(self, broker: Broker, pass_time: PassTime) -> None:
+        self.need_delays(broker)
+        self.need(broker, "delete")
+        tracking_ids = broker.enqueue_later(["a", "b"], 10)
+        if None in tracking_ids:
+            pytest.skip("the broker gives no tracking ids")
+
+        broker.delete(str(tracking_ids[0]))
+
+        pass_time(11)
+        assert packages(take(broker, 5)) == ["b"]
+
+    def test_purge_takes_what_is_for_later_as_well(
+        self, broker: Broker, pass_time: PassTime
+    ) -> None:
+        self.need_delays(broker)
+        self.need(broker, "purge_queue")
+        broker.enqueue_later(["a"], 10)
+
+        broker.purge_queue()
+
+        pass_time(11)
+        assert list(broker.dequeue()) == []
 
     def test_deletes_by_tracking_id(self, broker: Broker) -> None:
         self.need(broker, "delete")

@@ -12,10 +12,11 @@ from django.db import connections
 from django.utils import timezone
 
 from djq.brokers.orm import OrmBroker
+from djq.components.pusher import takes_limit
 from djq.core.gathering import Gathered
 from djq.core.message import Finished, TaskMessage
 from djq.core.schedules import Change, ScheduleRow
-from djq.ports import Broker, ResultStore, ScheduleEnd, ScheduleStore, takes_limit
+from djq.ports import Broker, ResultStore, ScheduleEnd, ScheduleStore
 from djq_testing.local.troubles import Answer, Troubles
 
 Package = tuple[str | None, str | bytes]
@@ -36,6 +37,7 @@ class LocalBroker(Broker):
         super().__init__(inner.list_key)
         self.inner = inner
         self.receipts = inner.receipts  # type: ignore[misc]  # as the one behind it
+        self.delays = inner.delays  # type: ignore[misc]
         self.bulk_limit = inner.bulk_limit  # type: ignore[misc]
         self.max_payload = inner.max_payload  # type: ignore[misc]
         self.database = inner.database
@@ -56,6 +58,10 @@ class LocalBroker(Broker):
     def enqueue_many(self, tasks: Sequence[str]) -> list[str | None]:
         nothing: list[str | None] = [None] * len(tasks)
         return self._do("enqueue", lambda: self.inner.enqueue_many(tasks), nothing)
+
+    def enqueue_later(self, tasks: Sequence[str], seconds: float) -> list[str | None]:
+        nothing: list[str | None] = [None] * len(tasks)
+        return self._do("enqueue", lambda: self.inner.enqueue_later(tasks, seconds), nothing)
 
     def dequeue(self, limit: int = 1) -> Sequence[Package]:
         self.came_up_empty = False

@@ -314,7 +314,8 @@ def open_project(folder, kind, q_cluster, caches=None):
         )
         connections.settings[ALIAS] = complete["default"]
         stack.callback(_forget_alias)
-        here = {**project.q_cluster, "orm": ALIAS}
+        orm = ALIAS if project.q_cluster["orm"] else None
+        here = {**project.q_cluster, "orm": orm}
         stack.enter_context(
             override_settings(Q_CLUSTER=here, DATABASE_ROUTERS=[Router()], CACHES=caches)
         )

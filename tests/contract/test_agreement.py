@@ -13,7 +13,9 @@ from djq.results.database import DatabaseStore
 from djq_testing.contract.agreement import BrokerAgreement
 from djq_testing.contract.schedule_agreement import ScheduleStoreAgreement
 from djq_testing.contract.store_agreement import ResultStoreAgreement
+from djq_testing.fakes.redis import fake_redis, make_fake
 from djq_testing.memory import KINDS, MemoryBroker
+from tests.brokers.redis_parts import on_redis
 from tests.contract.test_brokers import Plain
 from tests.contract.test_schedule_stores import KeptInDatabase
 
@@ -54,6 +56,56 @@ class TestOrmBrokerOnServers(OrmAgreement):
         if server_database == "mariadb":
             # It gives no tracking ids for what is sent together.
             self.without = ("Delete",)
+
+
+class RedisAgreement(BrokerAgreement):
+    receipts = True
+
+    def make_broker(self, clock):
+        return make_fake(
+            "agreement",
+            connect=fake_redis(),
+            clock=clock,
+            retry_seconds=self.retry_seconds,
+            receipts=self.receipts,
+        )
+
+
+class TestLeasingRedisBroker(RedisAgreement):
+    switches = KINDS["redis-receipts"]
+    examples = 20
+
+
+class TestRedisBroker(RedisAgreement):
+    receipts = False
+    switches = KINDS["redis"]
+    without = ("Delete",)
+    examples = 10
+
+
+class TestLeasingRedisBrokerOnARealServer(BrokerAgreement):
+    switches = KINDS["redis-receipts"]
+    examples = 20
+
+    @pytest.fixture(autouse=True)
+    def _name(self, redis_name):
+        self.name = redis_name
+
+    def make_broker(self, clock):
+        broker = on_redis("leases", self.name, clock=clock, retry_seconds=self.retry_seconds)
+        broker.delete_queue()
+        return broker
+
+
+class TestRedisBrokerOnARealServer(TestLeasingRedisBrokerOnARealServer):
+    switches = KINDS["redis"]
+    without = ("Delete",)
+    examples = 10
+
+    def make_broker(self, clock):
+        broker = on_redis("list", self.name)
+        broker.delete_queue()
+        return broker
 
 
 class TestNewReceiptsAreAsGoodAsTheOldOnes(BrokerAgreement):

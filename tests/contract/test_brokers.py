@@ -9,7 +9,9 @@ import pytest
 from djq.brokers import orm_claim
 from djq.brokers.orm import OrmBroker
 from djq_testing.contract.broker import BrokerContract
+from djq_testing.fakes.redis import fake_redis, make_fake
 from djq_testing.memory import KINDS, MemoryBroker
+from tests.brokers.redis_parts import on_redis
 
 
 class MemoryContract(BrokerContract):
@@ -104,3 +106,54 @@ class TestOrmBrokerInTheCallersTransaction(OrmContract):
 
     def test_connects_anew_after_a_close(self):
         """Asked of the others: a transaction ends with its connection."""
+
+
+class FakeRedisContract(BrokerContract):
+    """djq's adapters, on a Redis in memory."""
+
+    @pytest.fixture
+    def make_broker(self, clock):
+        options = {
+            "connect": fake_redis(),
+            "clock": clock,
+            "retry_seconds": self.retry_seconds,
+            "receipts": type(self).receipts,
+        }
+        return lambda key: make_fake(key, **options)
+
+
+class TestRedisBroker(FakeRedisContract):
+    receipts = False
+    without = ("delete",)
+
+
+class TestLeasingRedisBroker(FakeRedisContract):
+    receipts = True
+
+
+class TestRedisBrokerOnARealServer(BrokerContract):
+    without = ("delete",)
+
+    @pytest.fixture
+    def make_broker(self, redis_name):
+        return lambda key: on_redis("list", f"{redis_name}-{key}")
+
+
+class TestRedisBrokerOnAnOldServer(TestRedisBrokerOnARealServer):
+    """One without LMPOP, as Redis 6."""
+
+    @pytest.fixture
+    def make_broker(self, redis_name):
+        def make(key):
+            broker = on_redis("list", f"{redis_name}-{key}")
+            broker._takes_many = False
+            return broker
+
+        return make
+
+
+class TestLeasingRedisBrokerOnARealServer(BrokerContract):
+    @pytest.fixture
+    def make_broker(self, redis_name, clock):
+        around = {"clock": clock, "retry_seconds": self.retry_seconds}
+        return lambda key: on_redis("leases", f"{redis_name}-{key}", **around)

@@ -52,5 +52,9 @@ def test_the_broker_of_the_page_keeps_every_promise(tmp_path):
 
     assert run.returncode == 0, run.stdout + run.stderr
     # What is skipped asks for limits that this broker does not have.
-    assert set(SKIPPED.findall(run.stdout)) == {"bulk_limit is None", "max_payload is None"}
+    assert set(SKIPPED.findall(run.stdout)) == {
+        "bulk_limit is None",
+        "delays is False",
+        "max_payload is None",
+    }
     assert int(re.search(r"(\d+) passed", run.stdout)[1]) > 110

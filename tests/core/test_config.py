@@ -31,8 +31,8 @@ ACCEPTED: dict[str, list[object]] = {
     "queue_limit": [1, 500, None],
     "label": ["Django Q"],
     "catch_up": [True, False],
-    "redis": [None],
-    "django_redis": [None],
+    "redis": [None, {}, {"host": "localhost", "receipts": True}, "redis://localhost"],
+    "django_redis": [None, "default"],
     "disque_nodes": [None],
     "disque_auth": [None],
     "disque_fastack": [False],
@@ -104,8 +104,6 @@ REFUSED: dict[str, list[object]] = {
     "max_payload": [1_023, None, True, "1MB", 2**31],
 }
 LATER: dict[str, list[object]] = {
-    "redis": [{}, {"host": "localhost", "receipts": True}, "redis://localhost"],
-    "django_redis": ["default"],
     "disque_nodes": [["127.0.0.1:7711"], ("127.0.0.1:7711", "127.0.0.1:7712")],
     "disque_auth": ["secret"],
     "disque_fastack": [True],
@@ -202,7 +200,7 @@ def test_unknown_key_that_is_near_to_none_lists_all(key):
 
 
 def test_all_problems_are_told_at_once():
-    config, problems = read(worker=2, timeout="60", poll=-1, redis={}, sqs="secret", orm="default")
+    config, problems = read(worker=2, timeout="60", poll=-1, mongo={}, sqs="secret", orm="default")
 
     assert config is None
     assert {(problem.key, problem.code) for problem in problems} == {
@@ -210,7 +208,7 @@ def test_all_problems_are_told_at_once():
         ("timeout", "E003"),
         ("poll", "E003"),
         ("sqs", "E003"),
-        ("redis", "E004"),
+        ("mongo", "E004"),
         ("orm", "W002"),
     }
 
@@ -319,12 +317,27 @@ def test_brokers_win_in_the_documented_order(place):
     assert attrs.evolve(DEFAULTS, **settings).broker_name == BROKER_KEYS[place]
 
 
-def test_no_broker_is_a_warning_and_a_config_all_the_same():
-    config, (problem,) = read()
+def test_redis_is_the_default_broker():
+    config, problems = read()
 
-    assert config == DEFAULTS
-    assert config.broker_name is None
-    assert (problem.code, problem.warning) == ("W003", True)
+    assert (config, problems) == (DEFAULTS, ())
+    assert config.broker_name == "redis"
+
+
+@pytest.mark.parametrize(
+    ("redis", "keeps"),
+    [
+        ({"receipts": True}, True),
+        ({"receipts": False}, False),
+        ({}, False),
+        ("redis://h", False),
+        (None, False),
+    ],
+)
+def test_redis_keeps_receipts_where_they_are_asked_for(redis, keeps):
+    config, _ = read(redis=redis)
+
+    assert config.keeps_redis_receipts is keeps
 
 
 @pytest.mark.parametrize("settings", [{"sync": True}, {"orm": "default"}, {"broker_class": "a.B"}])

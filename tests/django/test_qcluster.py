@@ -8,7 +8,10 @@ from django.core.management import CommandError, call_command
 
 @pytest.mark.parametrize(
     ("q_cluster", "words"),
-    [({"name": "x"}, "chooses no broker"), ({"orm": "default", "workers": 0}, "'workers'")],
+    [
+        ({"redis": {"hots": "x"}}, "option that is wrong.*'hots'"),
+        ({"orm": "default", "workers": 0}, "'workers'"),
+    ],
 )
 def test_settings_that_are_wrong_are_a_sentence(settings, q_cluster, words):
     settings.Q_CLUSTER = q_cluster

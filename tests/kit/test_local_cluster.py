@@ -398,3 +398,18 @@ def test_an_open_cluster_follows_freezegun():
         cluster.run_until_idle(60)
 
         assert [run.started.hour for run in cluster.runs] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("broker", ["memory", "orm"])
+def test_a_package_that_is_held_back_is_run_in_its_time(db, broker):
+    with LocalCluster(broker=broker) as cluster:
+        async_task(samples.note, "later")
+        ((_, package),) = cluster.broker.dequeue()
+        cluster.broker.delete_queue()
+        cluster.broker.enqueue_later([package], 90)
+
+        cluster.advance(89)
+        assert cluster.runs == []
+        cluster.advance(1)
+
+    assert [run.args for run in cluster.runs] == [("later",)]

@@ -24,6 +24,7 @@ NO_EFFECT = {
     "Link": {"ended": "a look at what is in memory", "clogged": "a look at what is in memory"},
     "ResultStore": {"present": "makes an object and asks nobody"},
     "Broker": {
+        "enqueue_later": "no component calls it",
         "delete": "no component calls it",
         "purge_queue": "no component calls it",
         "delete_queue": "no component calls it",

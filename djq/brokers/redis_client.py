@@ -1,0 +1,154 @@
+"""From the settings `redis` and `django_redis` to a client of redis-py that never repeats a command.
+
+redis-py 8 says a command again, up to ten times, when the answer is lost: a package is then sent twice,
+or taken off the list twice and worked on once. Here nothing is repeated; the cluster knows what may be.
+
+Nothing connects before a client is used (in a Redis Cluster: made). A `RedisServer` can be pickled, and
+each process makes a client of its own from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+from django.core.cache import InvalidCacheBackendError
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.cluster import RedisCluster
+from redis.connection import SSLConnection, parse_url
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from djq.exceptions import ConfigError
+
+TIMEOUT_SECONDS = 5.0
+"""How long a server may be silent, unless the settings say otherwise. The old redis-py waited for ever."""
+
+_DEFAULTS = {
+    "socket_timeout": TIMEOUT_SECONDS,
+    "socket_connect_timeout": TIMEOUT_SECONDS,
+    "socket_keepalive": True,
+}
+_OWN_KEYS = ("receipts", "url", "cluster", "sentinels", "service_name")
+_RETRIES = ("retry", "retry_on_timeout", "retry_on_error")
+"""Options of redis-py that have no effect here."""
+_OLD_NAMES = {"charset": "encoding", "errors": "encoding_errors"}
+"""Options of the manual that redis-py has renamed since."""
+
+
+@attrs.frozen(kw_only=True)
+class RedisServer:
+    """Where the queue is: one server, a Redis Cluster, or what a Sentinel names. Call it for a client."""
+
+    options: Mapping[str, Any] = attrs.field(repr=False)
+    """Arguments of redis-py's client."""
+    cluster: bool = False
+    sentinels: tuple[tuple[str, int], ...] = ()
+    service_name: str | None = None
+
+    def __call__(self) -> Any:
+        options = {**self.options, "retry": Retry(NoBackoff(), 0)}
+        if self.cluster:
+            return RedisCluster(**options)
+        if self.sentinels:
+            watchers: Any = Sentinel  # it has no annotations
+            return watchers(list(self.sentinels), **options).master_for(self.service_name)
+        return Redis(**options)
+
+
+def read_server(setting: Mapping[str, Any] | str) -> RedisServer:
+    """Read the setting `redis`: a URL, or a dict of redis-py's options.
+
+    In the dict, djq's own keys beside `receipts`: `url` for the rest of it as a URL, `cluster` (True: a
+    Redis Cluster), or `sentinels` (pairs of host and port) with `service_name`.
+
+    Raises:
+        ConfigError: It is no URL of Redis, or has an option that redis-py does not know.
+    """
+    given = {"url": setting} if isinstance(setting, str) else dict(setting)
+    options = {**_DEFAULTS, **_from_url(given.get("url"))}
+    options |= {_OLD_NAMES.get(key, key): given[key] for key in given if key not in _OWN_KEYS}
+    for key in _RETRIES:
+        options.pop(key, None)
+    try:
+        # It does not connect; it says what it does not know.
+        Redis(**options).close()
+    except (TypeError, ValueError) as error:
+        words = str(error).replace("AbstractConnection.__init__() ", "")
+        raise ConfigError(f"Q_CLUSTER['redis'] has an option that is wrong: {words}") from None
+    server = RedisServer(
+        options=options,
+        cluster=given.get("cluster") is True,
+        sentinels=_pairs(given.get("sentinels") or ()),
+        service_name=given.get("service_name"),
+    )
+    if bool(server.sentinels) != bool(server.service_name):
+        raise ConfigError(
+            "Q_CLUSTER['redis'] needs 'sentinels' and 'service_name' together: a list of "
+            "(host, port), and the name of the server that they watch."
+        )
+    if server.cluster and server.sentinels:
+        raise ConfigError("Q_CLUSTER['redis'] has 'cluster' and 'sentinels'; remove one of them.")
+    return server
+
+
+@attrs.frozen
+class DjangoRedisServer:
+    """The connections of a django-redis cache; they and their options stay the cache's own."""
+
+    alias: str
+
+    def __call__(self) -> Any:
+        from django_redis import get_redis_connection  # noqa: PLC0415 - only where it is asked for
+
+        return get_redis_connection(self.alias)
+
+
+def find_cache(alias: str) -> DjangoRedisServer:
+    """Find the cache of the setting `django_redis`.
+
+    Raises:
+        ConfigError: It is no cache of django-redis.
+    """
+    server = DjangoRedisServer(alias)
+    try:
+        server()  # it does not connect
+    except (InvalidCacheBackendError, NotImplementedError, AttributeError) as error:
+        raise ConfigError(
+            f"Q_CLUSTER['django_redis'] is {alias!r}, and CACHES[{alias!r}] is no cache of "
+            "django-redis. Name one whose BACKEND is django_redis.cache.RedisCache, or set 'redis' "
+            "to the URL of the server."
+        ) from error
+    return server
+
+
+def _from_url(url: object) -> dict[str, Any]:
+    """Give the options that a URL stands for."""
+    if url is None:
+        return {}
+    try:
+        options = dict(parse_url(str(url)))  # type: ignore[no-untyped-call]
+    except ValueError:
+        # Its words may quote a part of the password.
+        raise ConfigError(
+            "Q_CLUSTER['redis'] is no URL of Redis (it is not shown, it may hold a password). Write "
+            "redis://host:6379/0, rediss:// for TLS, or unix:///path/to/socket?db=0; a password "
+            "with one of / : @ ? # in it has to be percent-encoded."
+        ) from None
+    kind = options.pop("connection_class", None)
+    if kind is not None and issubclass(kind, SSLConnection):
+        options["ssl"] = True
+    if "path" in options:
+        options["unix_socket_path"] = options.pop("path")
+    return options
+
+
+def _pairs(sentinels: Any) -> tuple[tuple[str, int], ...]:
+    try:
+        return tuple((str(host), int(port)) for host, port in sentinels)
+    except (TypeError, ValueError):
+        raise ConfigError(
+            "Q_CLUSTER['redis']['sentinels'] has to be a list of (host, port)."
+        ) from None
