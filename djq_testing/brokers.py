@@ -33,6 +33,7 @@ def brokers_like(name: str, clock: Clock) -> BrokerMaker:
 
     Raises:
         ValueError: There is no broker of that name.
+        ModuleNotFoundError: It needs fakeredis, of the extra `testing`.
     """
     if name not in NAMES:
         raise ValueError(f"{name!r} is no broker of djq_broker; there are {', '.join(NAMES)}")
@@ -55,8 +56,14 @@ def brokers_wired() -> Callable[[str], Broker]:
 
 
 def _redis_maker(name: str) -> Callable[[Config, str, Clock], Broker]:
-    from djq_testing.fakes.redis import fake_redis, make_fake  # noqa: PLC0415 - needs redis-py
-
+    try:
+        from djq_testing.fakes.redis import fake_redis, make_fake  # noqa: PLC0415 - not everybody has it
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"the broker {name!r} of a test stands on a Redis in memory, and {error.name} is not "
+            "installed: pip install 'djq[testing]'",
+            name=error.name,
+        ) from error
     connect = fake_redis()
     receipts = name == "redis-receipts"
 
