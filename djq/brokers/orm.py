@@ -28,8 +28,8 @@ from django.utils import timezone
 
 from djq.brokers.orm_claim import Claim, Wish, claim_for
 from djq.brokers.orm_clock import ServerClock
-from djq.brokers.orm_portions import ROWS_MAX, portions
 from djq.brokers.orm_rows import Held, all_rows, delete_rows, queue_table
+from djq.brokers.portions import ROWS_MAX, portions
 from djq.exceptions import BrokerUnavailable, ConfigError
 from djq.ports import Broker, Clock, Received
 

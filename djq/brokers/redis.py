@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
-from djq.brokers.orm_portions import CHARACTERS_MAX, parted
+from djq.brokers.portions import CHARACTERS_MAX, parted
 from djq.exceptions import BrokerUnavailable
 from djq.ports import Broker, Received
 

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
-from djq.brokers.orm_portions import CHARACTERS_MAX, parted
+from djq.brokers.portions import CHARACTERS_MAX, parted
 from djq.brokers.redis import ConnectedToRedis
 from djq.ports import Clock, Received
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from djq.brokers.orm_portions import CHARACTERS_MAX, ROWS_MAX, portions
+from djq.brokers.portions import CHARACTERS_MAX, ROWS_MAX, portions
 from djq.exceptions import TaskRefused
 
 MEBIBYTE = 1_048_576
