@@ -15,10 +15,9 @@ from djq.boxes import Boxes, Processes, Threads
 from djq.components.command import Command
 from djq.conf import get_config
 from djq.core.events import SettingsIgnored
-from djq.core.lifecycle import Role
 from djq.core.protocol import Report
 from djq.exceptions import ConfigError
-from djq.monitor import Stat, pids_of, status_of
+from djq.monitor import Stat, status_of, told
 from djq.ports import Broker, Orphans
 from djq.runtime import scope
 from djq.runtime.interrupts import Interrupts
@@ -144,17 +143,7 @@ class Cluster:
         if report is None or self.exit_code is not None:
             starting = self._command is not None and self.exit_code is None
             return attrs.evolve(blank, status="Starting") if starting else blank
-        return attrs.evolve(
-            blank,
-            status=status_of(report),
-            sentinel=self._sentinel_pid(),
-            monitor=next(iter(pids_of(report, Role.MONITOR)), None),
-            pusher=next(iter(pids_of(report, Role.PUSHER)), None),
-            workers=pids_of(report, Role.WORKER),
-            task_q_size=report.task_queue,
-            done_q_size=report.result_queue,
-            reincarnations=report.reincarnations,
-        )
+        return told(blank, report, self._sentinel_pid())
 
     @property
     def sentinel(self) -> psutil.Process | None:

@@ -65,5 +65,20 @@ def status_of(report: Report) -> str:
     return "Idle" if word == "Working" and report.idle else word
 
 
-def pids_of(report: Report, role: Role) -> tuple[int, ...]:
+def told(blank: Stat, report: Report, sentinel: int | None) -> Stat:
+    """Fill in what the sentinel, the process of this number, has reported."""
+    return attrs.evolve(
+        blank,
+        status=status_of(report),
+        sentinel=sentinel,
+        monitor=next(iter(_pids_of(report, Role.MONITOR)), None),
+        pusher=next(iter(_pids_of(report, Role.PUSHER)), None),
+        workers=_pids_of(report, Role.WORKER),
+        task_q_size=report.task_queue,
+        done_q_size=report.result_queue,
+        reincarnations=report.reincarnations,
+    )
+
+
+def _pids_of(report: Report, role: Role) -> tuple[int, ...]:
     return tuple(pid for name, pid in report.pids if name == role.value)

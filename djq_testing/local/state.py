@@ -14,7 +14,7 @@ from djq import assembly
 from djq.components.command import Command
 from djq.components.sentinel import Sentinel
 from djq.core.lifecycle import Role
-from djq.monitor import Stat, pids_of, status_of
+from djq.monitor import Stat, told
 from djq.ports import ScheduleStore
 from djq_testing.local.stage import LocalStage, Services
 from djq_testing.schedules import MemoryScheduleStore
@@ -93,14 +93,7 @@ def stat_of(stage: LocalStage) -> Stat:
     )
     if report is None or not isinstance(sentinel, Sentinel):
         return stat
-    return attrs.evolve(
-        stat,
-        status=status_of(report),
-        sentinel=children[0].pid,
-        monitor=next(iter(pids_of(report, Role.MONITOR)), None),
-        pusher=next(iter(pids_of(report, Role.PUSHER)), None),
-        workers=pids_of(report, Role.WORKER),
-        task_q_size=sentinel.book.waiting,
-        done_q_size=sentinel.book.unsaved,
-        reincarnations=report.reincarnations,
-    )
+    stat = told(stat, report, children[0].pid)
+    # Reports are rare here: the book says how it is now.
+    book = sentinel.book
+    return attrs.evolve(stat, task_q_size=book.waiting, done_q_size=book.unsaved)
