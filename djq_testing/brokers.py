@@ -6,8 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS
-
+from djq import assembly
 from djq.brokers.orm import OrmBroker
 from djq.conf import get_config
 from djq.core.config import Config
@@ -38,7 +37,7 @@ def brokers_like(name: str, clock: Clock) -> BrokerMaker:
     if name not in NAMES:
         raise ValueError(f"{name!r} is no broker of djq_broker; there are {', '.join(NAMES)}")
     made: dict[str, Broker] = {}
-    make_one = _redis_maker(name) if name.startswith("redis") else partial(_make, name)
+    make_one = _redis_maker(name) if name.startswith("redis") else partial(make_broker, name)
 
     def make(config: Config, list_key: str) -> Broker:
         if list_key not in made:
@@ -74,9 +73,10 @@ def _redis_maker(name: str) -> Callable[[Config, str, Clock], Broker]:
     return make
 
 
-def _make(name: str, config: Config, list_key: str, clock: Clock) -> Broker:
+def make_broker(name: str, config: Config, list_key: str, clock: Clock) -> Broker:
+    """Make the broker of one queue: "orm", or a queue in memory."""
     if name == "orm":
-        alias = config.orm or DEFAULT_DB_ALIAS
+        alias = config.orm or assembly.result_alias()
         return OrmBroker(list_key, alias=alias, clock=clock, retry_seconds=config.retry)
     around: dict[str, Any] = {"clock": clock, "retry_seconds": config.retry}
     if name == "memory":

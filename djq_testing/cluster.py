@@ -30,7 +30,6 @@ from django.conf import settings as django_settings
 from django.test import override_settings
 
 from djq import assembly
-from djq.brokers.orm import OrmBroker
 from djq.conf import get_config
 from djq.core.config import Config
 from djq.core.events import Event
@@ -41,6 +40,7 @@ from djq.schedules.rows import row_of
 from djq.signals import LoggingObserver, line_of
 from djq.tasks.scheduling import schedule
 from djq.wiring import wired, wiring
+from djq_testing.brokers import make_broker
 from djq_testing.clock import ManualClock, SeededIds
 from djq_testing.commits import callbacks_run_once, run_commits
 from djq_testing.local.cache import ClockedCache
@@ -50,7 +50,6 @@ from djq_testing.local.results import memory_store
 from djq_testing.local.runs import Run
 from djq_testing.local.stage import LocalStage, Services
 from djq_testing.local.state import pending, stat_of, uses_database
-from djq_testing.memory import MemoryBroker
 from djq_testing.schedules import MemoryScheduleStore
 from djq_testing.sim.faults import Violation
 
@@ -360,10 +359,7 @@ class LocalCluster(Faults):
             return choice
         if callable(choice):
             return choice(key)
-        if choice == "memory":
-            return MemoryBroker(key, clock=self.clock, retry_seconds=config.retry)
-        alias = config.orm or assembly.result_alias()
-        return OrmBroker(key, alias=alias, clock=self.clock, retry_seconds=config.retry)
+        return make_broker(choice, config, key, self.clock)
 
     def _keeper(self, store: MemoryScheduleStore) -> Callable[[Schedule], None]:
         def keep(made: Schedule) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from functools import partial
 from typing import Any, Self
 
@@ -18,10 +18,7 @@ from djq.core.frame import delivery_of, pack, unpack
 from djq.exceptions import TaskRefused
 from djq.inline import InlineRunner, make_runner
 from djq.ports import Broker
-from djq.wiring import wired
-from djq_testing.commits import callbacks_run_once, run_commits, run_commits_of_a_test
-from djq_testing.local.results import parts_in_memory
-from djq_testing.running import Catcher, Enqueued, Ran, enqueued, ran, same_function
+from djq_testing.running import Enqueued, Ran, TasksInHand, enqueued, ran, same_function
 
 RUNS_MAX = 1_000
 FIRST_ATTEMPT = 1
@@ -76,7 +73,7 @@ class HeldBroker(Broker):
         self._held[:] = [one for one in self._held if one not in gone]
 
 
-class HeldQueue:
+class HeldQueue(TasksInHand):
     """Every queue of a test: nothing runs until the test lets it.
 
     Use it as a context, or ask for the fixture `djq_queue`, or inherit from `QueueMixin`. What is run
@@ -94,29 +91,14 @@ class HeldQueue:
             raises: Whether the verbs that run raise what a task raised, after its failure is stored.
             store: Where outcomes go: "database", or "memory" in a test that uses no database.
         """
-        self.raises = raises
+        super().__init__(raises=raises, store=store)
         self.ran: list[Ran] = []
         """What was run, in order."""
-        self._store = checked(store)
         self._held: list[Held] = []
         self._runners: dict[str, tuple[Config, InlineRunner]] = {}
-        self._catcher = Catcher()
-        self._context = ExitStack()
 
     def __enter__(self) -> Self:
-        changes: dict[str, Any] = {
-            "broker": self._broker,
-            "sync": False,
-            "endless": self._refuse_to_wait,
-        }
-        if self._store == "memory":
-            changes |= parts_in_memory()
-        self._context.enter_context(wired(**changes))
-        self._context.enter_context(callbacks_run_once())
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._context.close()
+        return self._open(broker=self._broker, sync=False, endless=self._refuse_to_wait)
 
     # Looking.
 
@@ -189,10 +171,6 @@ class HeldQueue:
         """Forget what waits."""
         self.commit()
         self._held.clear()
-
-    def commit(self) -> int:
-        """Run what waits for a commit of the test's own transaction; gives how many callbacks."""
-        return run_commits_of_a_test() if self._store == "database" else run_commits()
 
     # Running.
 
@@ -283,17 +261,6 @@ class HeldQueue:
         return enqueued(unpack(frame), held.queue)
 
 
-def checked(store: str) -> str:
-    """The name of a store.
-
-    Raises:
-        ValueError: There is none of that name.
-    """
-    if store not in {"database", "memory"}:
-        raise ValueError(f"store is {store!r}; it must be 'database' or 'memory'")
-    return store
-
-
 _READERS: dict[str, Any] = {
     "args": lambda task: task.args,
     "kwargs": lambda task: task.kwargs,
@@ -318,21 +285,23 @@ def _matcher(func: Any, wanted: dict[str, Any]) -> Any:
 
 
 def _demand_function(func: Any) -> None:
-    path = func_path(func)
-    try:
-        resolve(path)
-    except (ImportError, AttributeError, TypeError) as error:
-        raise TaskRefused(f"no task ever calls {path!r}: {error}") from error
+    error = _why_not_found(func)
+    if error is not None:
+        raise TaskRefused(f"no task ever calls {func_path(func)!r}: {error}") from error
 
 
 def _unknown(func: Any) -> str:
     """Say of a function that cannot be found that it cannot: a typing error, most likely."""
+    error = None if func is None else _why_not_found(func)
+    return "" if error is None else f"\n{error}"
+
+
+def _why_not_found(func: Any) -> Exception | None:
     try:
-        if func is not None:
-            resolve(func_path(func))
+        resolve(func_path(func))
     except (ImportError, AttributeError, TypeError) as error:
-        return f"\n{error}"
-    return ""
+        return error
+    return None
 
 
 def _matches(func: Any, wanted: dict[str, Any], task: Enqueued) -> bool:

@@ -17,7 +17,7 @@ import attrs
 
 from djq.core.call import load_call, load_value
 from djq.core.gathering import Element, Gathered, element_of, gather, refused_iter
-from djq.core.message import Finished, Outcome, TaskMessage
+from djq.core.message import Finished, Outcome, TaskMessage, plain
 from djq.exceptions import StoreRefused
 from djq.results.texts import checked_label, id_or_name
 
@@ -207,8 +207,8 @@ def _task_of(finished: Finished) -> MemoryTask:
     message, outcome = finished.message, finished.outcome
     return MemoryTask(
         id=message.id,
-        name=_plain(message.name)[:100],
-        func=_plain(message.func)[:256],
+        name=plain(message.name)[:100],
+        func=plain(message.func)[:256],
         hook=message.hook,
         group=message.group,
         body=message.body,
@@ -216,7 +216,7 @@ def _task_of(finished: Finished) -> MemoryTask:
         started=message.enqueued_at,
         stopped=outcome.stopped_at,
         success=outcome.success,
-        traceback=_plain(outcome.traceback),
+        traceback=plain(outcome.traceback),
         attempts=finished.attempt,
         place=message.place,
     )
@@ -239,15 +239,10 @@ def _finished(task: MemoryTask) -> Finished:
     return Finished(message, outcome, task.attempts)
 
 
-def _plain(text: str) -> str:
-    """Spell out what a database cannot keep in a text: zero bytes and halves of characters."""
-    return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
-
-
 def _refuse_unfit(task: MemoryTask) -> None:
     texts: Iterable[tuple[str | None, int]] = [(task.group, 100), (task.hook, 256)]
     for text, limit in texts:
-        if text is not None and (len(text) > limit or _plain(text) != text):
+        if text is not None and (len(text) > limit or plain(text) != text):
             raise StoreRefused(
                 f"{text!r:.300} cannot be kept; at most {limit} plain characters can"
             )

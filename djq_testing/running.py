@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 import attrs
 
@@ -13,7 +13,14 @@ from djq.core.call import func_path, load_call, load_value, resolve
 from djq.core.message import Kind, Outcome, TaskMessage
 from djq.exceptions import TaskRefused
 from djq.inline import savepoints
-from djq_testing.commits import commits_at_its_end
+from djq.wiring import wired
+from djq_testing.commits import (
+    callbacks_run_once,
+    commits_at_its_end,
+    run_commits,
+    run_commits_of_a_test,
+)
+from djq_testing.local.results import parts_in_memory
 
 
 @attrs.frozen
@@ -117,6 +124,33 @@ class Catcher:
         """Give the exception, and forget it."""
         error, self.error = self.error, None
         return error
+
+
+class TasksInHand:
+    """What `djq_queue` and `djq_sync` have in common: while it is open, the test's tasks come to it."""
+
+    def __init__(self, *, raises: bool, store: str) -> None:
+        if store not in {"database", "memory"}:
+            raise ValueError(f"store is {store!r}; it must be 'database' or 'memory'")
+        self.raises = raises
+        self._store = store
+        self._catcher = Catcher()
+        self._context = ExitStack()
+
+    def __exit__(self, *_: object) -> None:
+        self._context.close()
+
+    def commit(self) -> int:
+        """Run what waits for a commit of the test's own transaction; gives how many callbacks."""
+        return run_commits_of_a_test() if self._store == "database" else run_commits()
+
+    def _open(self, **changes: Any) -> Self:
+        """Stand in for what the settings choose."""
+        if self._store == "memory":
+            changes |= parts_in_memory()
+        self._context.enter_context(wired(**changes))
+        self._context.enter_context(callbacks_run_once())
+        return self
 
 
 def same_function(wanted: object, path: str) -> bool:

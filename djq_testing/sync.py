@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import ExitStack
-from typing import Any, Self
+from typing import Self
 
 from djq import assembly, inline
 from djq.core.config import Config
 from djq.ports import Broker
-from djq.wiring import wired
-from djq_testing.commits import callbacks_run_once, run_commits, run_commits_of_a_test
-from djq_testing.held import checked
-from djq_testing.local.results import parts_in_memory
-from djq_testing.running import Catcher
+from djq_testing.running import TasksInHand
 
 
 class SyncBroker(Broker):
@@ -33,7 +28,7 @@ class SyncBroker(Broker):
         return "Runs tasks at once, for a test"
 
 
-class SyncTasks:
+class SyncTasks(TasksInHand):
     """Runs each task inline, in the test's own transaction, as the setting `sync` does.
 
     Use it as a context, or ask for the fixture `djq_sync`, or inherit from `SyncMixin`.
@@ -47,21 +42,10 @@ class SyncTasks:
                 and its hook was called. It may be changed at any time.
             store: Where outcomes go: "database", or "memory" in a test that uses no database.
         """
-        self.raises = raises
-        self._store = checked(store)
-        self._catcher = Catcher()
-        self._context = ExitStack()
+        super().__init__(raises=raises, store=store)
 
     def __enter__(self) -> Self:
-        changes: dict[str, Any] = {"broker": self._broker, "sync": True, "run": self.run}
-        if self._store == "memory":
-            changes |= parts_in_memory()
-        self._context.enter_context(wired(**changes))
-        self._context.enter_context(callbacks_run_once())
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._context.close()
+        return self._open(broker=self._broker, sync=True, run=self.run)
 
     def run(self, frames: Iterable[bytes]) -> None:
         """Run tasks to their stored outcomes, with what follows from them.
@@ -71,10 +55,6 @@ class SyncTasks:
                 not run.
         """
         inline.run(frames, scope=self._catcher.scope, after=self._raise)
-
-    def commit(self) -> int:
-        """Run what waits for a commit of the test's own transaction; gives how many callbacks."""
-        return run_commits_of_a_test() if self._store == "database" else run_commits()
 
     def _raise(self) -> None:
         error = self._catcher.take()
