@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.kit import samples
+from djq_testing.cluster import LocalCluster
+from tests.kit import local_samples, samples
 
 
 @pytest.fixture(autouse=True)
@@ -12,3 +13,16 @@ def calls():
     """What the sample tasks were called with, in this test."""
     samples.CALLS.clear()
     return samples.CALLS
+
+
+@pytest.fixture(autouse=True)
+def _nothing_heard():
+    local_samples.heard.clear()
+    local_samples.acts.clear()
+
+
+@pytest.fixture
+def cluster():
+    """Without a database, unless the test has asked for one."""
+    with LocalCluster() as cluster:
+        yield cluster

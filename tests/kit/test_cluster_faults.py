@@ -19,18 +19,6 @@ from tests.kit import local_samples as samples
 NOTE = "tests.kit.local_samples.note"
 
 
-@pytest.fixture(autouse=True)
-def _nothing_heard():
-    samples.heard.clear()
-    samples.acts.clear()
-
-
-@pytest.fixture
-def cluster():
-    with LocalCluster() as cluster:
-        yield cluster
-
-
 def ran(cluster):
     """When runs began, in seconds, which attempt they were, and what came of them."""
     return [

@@ -12,13 +12,6 @@ from tests.kit import local_samples as samples
 from tests.kit.local_samples import note
 
 
-@pytest.fixture
-def cluster():
-    """Without a database."""
-    with LocalCluster() as cluster:
-        yield cluster
-
-
 class Looks:
     """Looks for a result, and remembers when."""
 

@@ -28,19 +28,6 @@ from tests.kit import local_samples as samples
 NOTE = "tests.kit.local_samples.note"
 
 
-@pytest.fixture(autouse=True)
-def _nothing_heard():
-    samples.heard.clear()
-    samples.acts.clear()
-
-
-@pytest.fixture
-def cluster():
-    """Without a database."""
-    with LocalCluster() as cluster:
-        yield cluster
-
-
 def after(seconds):
     return START + timedelta(seconds=seconds)
 
