@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -36,6 +36,15 @@ from djq.wiring import wiring
 
 if TYPE_CHECKING:
     from djq.models import Task
+
+MakeAdapter = Callable[..., Broker]
+"""`make_broker(config, list_key, *, clock)`: the clock is one that stands in for the server's, or None."""
+
+ADAPTERS: Mapping[str, tuple[str, str]] = {
+    "redis": ("djq.brokers.redis_client", "djq[redis]"),
+    "django_redis": ("djq.brokers.redis_cache", "django-redis"),
+}
+"""For each key that chooses a broker: the module that makes it, and what to install for that."""
 
 _local = threading.local()
 
@@ -88,30 +97,12 @@ def make_broker(config: Config, list_key: str | None = None) -> Broker:
         return instead(config, key)
     if config.broker_class is not None:
         return _custom(config.broker_class, key)
-    if config.orm is not None:
-        return OrmBroker(
-            key, alias=config.orm, clock=_clock_of(config.orm), retry_seconds=config.retry
-        )
-    return _redis(config, key)
-
-
-def _redis(config: Config, list_key: str) -> Broker:
-    clock = wiring().clock
-    # The clock that stands in for the real one would not go on while somebody waits at the server.
-    options: dict[str, Any] = {} if clock is None else {"wait_seconds": 0.0}
-    client = _part_of("djq.brokers.redis_client", "djq[redis]")
-    if config.django_redis is not None:
-        _part_of("django_redis", "django-redis")
-        options["connect"] = client.find_cache(config.django_redis)
-    else:
-        options["connect"] = client.read_server(config.redis or {})
-    if config.broker_name == "redis" and config.keeps_redis_receipts:
-        options |= {"clock": clock, "retry_seconds": config.retry}
-        leases = _part_of("djq.brokers.redis_leases", "djq[redis]")
-        return cast("Broker", leases.LeasingRedisBroker(list_key, **options))
-    return cast(
-        "Broker", _part_of("djq.brokers.redis", "djq[redis]").RedisBroker(list_key, **options)
-    )
+    if config.orm is not None and config.broker_name == "orm":
+        clock = _clock_of(config.orm)
+        return OrmBroker(key, alias=config.orm, clock=clock, retry_seconds=config.retry)
+    module, install = ADAPTERS[config.broker_name]
+    adapter: MakeAdapter = _part_of(module, install).make_broker
+    return adapter(config, key, clock=wiring().clock)
 
 
 def seen(broker: Broker) -> Broker:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,15 @@ from djq_testing.memory import KINDS, MemoryBroker
 
 NAMES = tuple(dict.fromkeys(["memory", "orm", *KINDS]))
 """What `djq_broker` can be."""
+
+FAKES: Mapping[str, str] = {
+    "redis": "djq_testing.fakes.redis",
+    "redis-receipts": "djq_testing.fakes.redis",
+}
+"""Brokers of which the real adapter is tested, and the module that puts a server in memory beneath it."""
+
+MakeOne = Callable[[Config, str, Clock], Broker]
+"""Gives the broker of a queue: the settings, the queue's name, and what leases go by."""
 
 BrokerMaker = Callable[[Config, str], Broker]
 """Gives the broker of a queue: the settings, and the queue's name."""
@@ -37,7 +47,7 @@ def brokers_like(name: str, clock: Clock) -> BrokerMaker:
     if name not in NAMES:
         raise ValueError(f"{name!r} is no broker of djq_broker; there are {', '.join(NAMES)}")
     made: dict[str, Broker] = {}
-    make_one = _redis_maker(name) if name.startswith("redis") else partial(make_broker, name)
+    make_one = _maker_of(name)
 
     def make(config: Config, list_key: str) -> Broker:
         if list_key not in made:
@@ -54,23 +64,20 @@ def brokers_wired() -> Callable[[str], Broker]:
     return lambda list_key: make(get_config(), list_key)
 
 
-def _redis_maker(name: str) -> Callable[[Config, str, Clock], Broker]:
+def _maker_of(name: str) -> MakeOne:
+    if name not in FAKES:
+        return partial(make_broker, name)
+    module = FAKES[name]
     try:
-        from djq_testing.fakes.redis import fake_redis, make_fake  # noqa: PLC0415 - not everybody has it
+        fakes = importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f"the broker {name!r} of a test stands on a Redis in memory, and {error.name} is not "
+            f"the broker {name!r} of a test stands on a server in memory, and {error.name} is not "
             "installed: pip install 'djq[testing]'",
             name=error.name,
         ) from error
-    connect = fake_redis()
-    receipts = name == "redis-receipts"
-
-    def make(config: Config, list_key: str, clock: Clock) -> Broker:
-        around: dict[str, Any] = {"clock": clock, "retry_seconds": config.retry}
-        return make_fake(list_key, connect=connect, receipts=receipts, **around)
-
-    return make
+    maker: MakeOne = fakes.broker_maker(name)
+    return maker
 
 
 def make_broker(name: str, config: Config, list_key: str, clock: Clock) -> Broker:

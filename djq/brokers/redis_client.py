@@ -1,4 +1,4 @@
-"""From the settings `redis` and `django_redis` to a client of redis-py that never repeats a command.
+"""From the setting `redis` to a client of redis-py that never repeats a command.
 
 redis-py 8 says a command again, up to ten times, when the answer is lost: a package is then sent twice,
 or taken off the list twice and worked on once. Here nothing is repeated; the cluster knows what may be.
@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import attrs
-from django.core.cache import InvalidCacheBackendError
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
@@ -21,7 +20,11 @@ from redis.connection import SSLConnection, parse_url
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from djq.brokers.redis import RedisBroker
+from djq.brokers.redis_leases import LeasingRedisBroker
+from djq.core.config import Config
 from djq.exceptions import ConfigError
+from djq.ports import Broker, Clock
 
 TIMEOUT_SECONDS = 5.0
 """How long a server may be silent, unless the settings say otherwise. The old redis-py waited for ever."""
@@ -36,6 +39,23 @@ _RETRIES = ("retry", "retry_on_timeout", "retry_on_error")
 """Options of redis-py that have no effect here."""
 _OLD_NAMES = {"charset": "encoding", "errors": "encoding_errors"}
 """Options of the manual that redis-py has renamed since."""
+
+
+def make_broker(config: Config, list_key: str, *, clock: Clock | None) -> Broker:
+    """Make the broker of the setting `redis`; with a clock that stands in for the server's, if there is one.
+
+    Raises:
+        ConfigError: The setting is wrong.
+    """
+    options: dict[str, Any] = {"connect": read_server(config.redis or {}), **waiting(clock)}
+    if config.keeps_redis_receipts:
+        return LeasingRedisBroker(list_key, clock=clock, retry_seconds=config.retry, **options)
+    return RedisBroker(list_key, **options)
+
+
+def waiting(clock: Clock | None) -> dict[str, float]:
+    """Give the options of how long to wait at the server: not at all on a clock that would stand still."""
+    return {} if clock is None else {"wait_seconds": 0.0}
 
 
 @attrs.frozen(kw_only=True)
@@ -91,36 +111,6 @@ def read_server(setting: Mapping[str, Any] | str) -> RedisServer:
         )
     if server.cluster and server.sentinels:
         raise ConfigError("Q_CLUSTER['redis'] has 'cluster' and 'sentinels'; remove one of them.")
-    return server
-
-
-@attrs.frozen
-class DjangoRedisServer:
-    """The connections of a django-redis cache; they and their options stay the cache's own."""
-
-    alias: str
-
-    def __call__(self) -> Any:
-        from django_redis import get_redis_connection  # noqa: PLC0415 - only where it is asked for
-
-        return get_redis_connection(self.alias)
-
-
-def find_cache(alias: str) -> DjangoRedisServer:
-    """Find the cache of the setting `django_redis`.
-
-    Raises:
-        ConfigError: It is no cache of django-redis.
-    """
-    server = DjangoRedisServer(alias)
-    try:
-        server()  # it does not connect
-    except (InvalidCacheBackendError, NotImplementedError, AttributeError) as error:
-        raise ConfigError(
-            f"Q_CLUSTER['django_redis'] is {alias!r}, and CACHES[{alias!r}] is no cache of "
-            "django-redis. Name one whose BACKEND is django_redis.cache.RedisCache, or set 'redis' "
-            "to the URL of the server."
-        ) from error
     return server
 
 

@@ -15,9 +15,10 @@ from fakeredis import FakeRedis, FakeServer
 
 from djq.brokers.redis import RedisBroker
 from djq.brokers.redis_leases import EPOCH, MICROSECOND, LeasingRedisBroker
+from djq.core.config import Config
 from djq.ports import Broker, Clock
 
-__all__ = ["FakeLeasingRedisBroker", "FakeRedisBroker", "fake_redis", "make_fake"]
+__all__ = ["FakeLeasingRedisBroker", "FakeRedisBroker", "broker_maker", "fake_redis", "make_fake"]
 
 
 def fake_redis() -> Callable[[], Any]:
@@ -42,6 +43,18 @@ class FakeLeasingRedisBroker(LeasingRedisBroker):
         with self._served() as client:
             first = client.zrange(self._keys[0], 0, 0, withscores=True)
         return EPOCH + int(first[0][1]) * MICROSECOND if first else None
+
+
+def broker_maker(name: str) -> Callable[[Config, str, Clock], Broker]:
+    """Start a server in memory: give what makes the brokers of its queues, "redis" or "redis-receipts"."""
+    connect = fake_redis()
+    receipts = name == "redis-receipts"
+
+    def make(config: Config, list_key: str, clock: Clock) -> Broker:
+        around: dict[str, Any] = {"clock": clock, "retry_seconds": config.retry}
+        return make_fake(list_key, connect=connect, receipts=receipts, **around)
+
+    return make
 
 
 def make_fake(

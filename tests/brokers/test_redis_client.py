@@ -12,7 +12,8 @@ from django.core.checks import run_checks
 
 from djq import assembly, checks
 from djq.brokers.redis import RedisBroker
-from djq.brokers.redis_client import find_cache, read_server
+from djq.brokers.redis_cache import find_cache
+from djq.brokers.redis_client import read_server
 from djq.brokers.redis_leases import LeasingRedisBroker
 from djq.conf import get_config
 from djq.exceptions import ConfigError
