@@ -21,6 +21,7 @@ NAMES = tuple(dict.fromkeys(["memory", "orm", *KINDS]))
 FAKES: Mapping[str, str] = {
     "redis": "djq_testing.fakes.redis",
     "redis-receipts": "djq_testing.fakes.redis",
+    "disque": "djq_testing.fakes.disque",
 }
 """Brokers of which the real adapter is tested, and the module that puts a server in memory beneath it."""
 
@@ -36,8 +37,9 @@ def brokers_like(name: str, clock: Clock) -> BrokerMaker:
 
     Args:
         name: "orm" for the real broker in the test's own database, "redis" or "redis-receipts" for
-            the real broker on a Redis in memory, "memory" for a queue in memory, or another documented
-            broker for a queue in memory that behaves like it: "disque", "ironmq", "sqs", "mongo".
+            the real broker on a Redis in memory, "disque" on a Disque in memory, "memory" for a queue in
+            memory, or another documented broker for a queue in memory that behaves like it: "ironmq",
+            "sqs", "mongo".
         clock: What leases go by.
 
     Raises:

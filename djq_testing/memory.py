@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from math import ceil
 from typing import Any, Literal, Self
 
 import attrs
@@ -24,12 +25,18 @@ __all__ = ["KINDS", "MemoryBroker", "MemoryStore", "MemoryTask", "Row"]
 
 IN_FRONT = datetime(1970, 1, 1, tzinfo=UTC)
 
-ReceiptIsVoid = Literal["when the lease ends", "when delivered again", "never"]
+ReceiptIsVoid = Literal["when the lease ends", "when delivered again", "when given back", "never"]
 
 KINDS: Mapping[str, Mapping[str, Any]] = {
     "redis": {"receipts": False, "delays": False},
     "redis-receipts": {},
-    "disque": {"receipt_is_void": "never", "uncounts": False},
+    "disque": {
+        "receipt_is_void": "when given back",
+        "uncounts": False,
+        "by_age": True,
+        "counts_lapses": True,
+        "whole_seconds": True,
+    },
     "ironmq": {
         "bulk_limit": 100,
         "new_receipts": True,
@@ -57,6 +64,8 @@ class Row:
     """How many of these were given back before the task began."""
     receipt: str = ""
     """Names the last delivery."""
+    given_back: int = 0
+    """The last delivery that was given back by its own receipt."""
 
     @property
     def attempt(self) -> int:
@@ -78,7 +87,10 @@ class MemoryBroker(Broker):
         receipt_is_void: ReceiptIsVoid = "when delivered again",
         counts: bool = True,
         uncounts: bool = True,
+        counts_lapses: bool = False,
+        by_age: bool = False,
         delays: bool = True,
+        whole_seconds: bool = False,
         bulk_limit: int | None = None,
         max_payload: int | None = None,
         shuffle: int | None = None,
@@ -94,9 +106,14 @@ class MemoryBroker(Broker):
             new_receipts: A lease that is extended has a new receipt, and the old one is void.
             receipt_is_void: When the receipt of a lost lease loses its force. "never": it names the
                 package, so that a late word is taken for that of whoever has the package by then.
+                "when given back": as that, but for a delivery that was itself released.
             counts: It says how often a package was delivered. False: nobody knows.
             uncounts: A delivery that is released unbegun is not counted. False: it was one all the same.
+            counts_lapses: A lease that is extended after its end is counted as another delivery, though
+                nobody had the package in between.
+            by_age: What was sent first is delivered first, even if it was held back or came back.
             delays: It can hold packages back until later.
+            whole_seconds: For how long they are held back is rounded up.
             bulk_limit: Most packages in one `dequeue`.
             max_payload: Most characters of a package; a larger one is refused.
             shuffle: A seed: packages are delivered in any order. None: oldest first.
@@ -114,6 +131,9 @@ class MemoryBroker(Broker):
         self.receipt_is_void = receipt_is_void
         self.counts = counts
         self.uncounts = uncounts
+        self.counts_lapses = counts_lapses
+        self.by_age = by_age
+        self.whole_seconds = whole_seconds
         self._clock = clock
         self._lease = timedelta(seconds=retry_seconds)
         self._order = None if shuffle is None else random.Random(shuffle)
@@ -148,13 +168,14 @@ class MemoryBroker(Broker):
         if not self.delays:
             return super().enqueue_later(tasks, seconds)
         self._refuse_too_large(tasks)
-        due = self._clock.now() + timedelta(seconds=seconds)
+        held = ceil(seconds) if self.whole_seconds else seconds
+        due = self._clock.now() + timedelta(seconds=held)
         return [self._send(task, due) for task in tasks]
 
     def dequeue(self, limit: int = 1) -> list[Received]:
         now = self._clock.now()
         due = [row for row in self._rows if row.available_at <= now]
-        due.sort(key=lambda row: (row.available_at, row.id))
+        due.sort(key=lambda row: row.id if self.by_age else (row.available_at, row.id))
         if self._order is not None:
             self._order.shuffle(due)
         taken = due[: limit if self.bulk_limit is None else min(limit, self.bulk_limit)]
@@ -177,8 +198,11 @@ class MemoryBroker(Broker):
             self._rows.remove(row)
 
     def extend(self, id: str) -> str:
+        now = self._clock.now()
         for row in self._held(id):
-            row.available_at = self._clock.now() + self._lease
+            if self.counts_lapses and row.available_at <= now:
+                row.attempts += 1
+            row.available_at = now + self._lease
             if self.new_receipts:
                 row.receipt += "+"
                 return row.receipt
@@ -187,6 +211,7 @@ class MemoryBroker(Broker):
     def release(self, id: str, *, begun: bool = True) -> None:
         for row in self._held(id):
             row.taken = False
+            row.given_back = _delivery(id)
             if self.uncounts and not begun:
                 row.unbegun += 1
             row.available_at = IN_FRONT
@@ -237,8 +262,16 @@ class MemoryBroker(Broker):
 
     def _held(self, receipt: str) -> list[Row]:
         """The package that this receipt still stands for, if there is one."""
+        if self.receipt_is_void == "when given back":
+            named = [row for row in self._rows if receipt.startswith(f"{row.id}:")]
+            return [row for row in named if _delivery(receipt) > row.given_back]
         found = [row for row in self._rows if row.taken and row.receipt == receipt]
         if self.receipt_is_void == "when the lease ends":
             now = self._clock.now()
             return [row for row in found if row.available_at > now]
         return found
+
+
+def _delivery(receipt: str) -> int:
+    """Which delivery it names; 0 where it names the package."""
+    return int(receipt.partition(":")[2].rstrip("+") or 0)

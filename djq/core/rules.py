@@ -35,9 +35,6 @@ BROKER_KEYS = (
 _SET_ORM = "Remove it and set 'orm' to an alias of DATABASES."
 
 NOT_YET: Mapping[str, str] = {
-    "disque_nodes": _SET_ORM,
-    "disque_auth": _SET_ORM,
-    "disque_fastack": _SET_ORM,
     "iron_mq": _SET_ORM,
     "sqs": _SET_ORM,
     "mongo": _SET_ORM,

@@ -33,9 +33,9 @@ ACCEPTED: dict[str, list[object]] = {
     "catch_up": [True, False],
     "redis": [None, {}, {"host": "localhost", "receipts": True}, "redis://localhost"],
     "django_redis": [None, "default"],
-    "disque_nodes": [None],
-    "disque_auth": [None],
-    "disque_fastack": [False],
+    "disque_nodes": [None, ("127.0.0.1:7711", "127.0.0.1:7712")],
+    "disque_auth": [None, "secret"],
+    "disque_fastack": [True, False],
     "iron_mq": [None],
     "sqs": [None],
     "orm": ["default", None],
@@ -104,9 +104,6 @@ REFUSED: dict[str, list[object]] = {
     "max_payload": [1_023, None, True, "1MB", 2**31],
 }
 LATER: dict[str, list[object]] = {
-    "disque_nodes": [["127.0.0.1:7711"], ("127.0.0.1:7711", "127.0.0.1:7712")],
-    "disque_auth": ["secret"],
-    "disque_fastack": [True],
     "iron_mq": [{}, {"token": "t"}],
     "sqs": [{"aws_region": "us-east-1"}],
     "mongo": [{"host": "127.0.0.1", "port": 27017}],
