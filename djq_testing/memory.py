@@ -28,7 +28,7 @@ IN_FRONT = datetime(1970, 1, 1, tzinfo=UTC)
 ReceiptIsVoid = Literal["when the lease ends", "when delivered again", "when given back", "never"]
 
 KINDS: Mapping[str, Mapping[str, Any]] = {
-    "redis": {"receipts": False, "delays": False},
+    "redis": {"receipts": False, "held_first": True},
     "redis-receipts": {},
     "disque": {
         "receipt_is_void": "when given back",
@@ -57,6 +57,8 @@ class Row:
     id: int
     package: str
     available_at: datetime
+    held_back: bool = False
+    """It was sent to be delivered later."""
     taken: bool = False
     attempts: int = 0
     """How often it was taken; names its deliveries, so it never goes back."""
@@ -91,6 +93,7 @@ class MemoryBroker(Broker):
         by_age: bool = False,
         delays: bool = True,
         whole_seconds: bool = False,
+        held_first: bool = False,
         bulk_limit: int | None = None,
         max_payload: int | None = None,
         shuffle: int | None = None,
@@ -114,6 +117,7 @@ class MemoryBroker(Broker):
             by_age: What was sent first is delivered first, even if it was held back or came back.
             delays: It can hold packages back until later.
             whole_seconds: For how long they are held back is rounded up.
+            held_first: What was held back goes first when it is due. False: in the order of the moments.
             bulk_limit: Most packages in one `dequeue`.
             max_payload: Most characters of a package; a larger one is refused.
             shuffle: A seed: packages are delivered in any order. None: oldest first.
@@ -134,6 +138,7 @@ class MemoryBroker(Broker):
         self.counts_lapses = counts_lapses
         self.by_age = by_age
         self.whole_seconds = whole_seconds
+        self.held_first = held_first
         self._clock = clock
         self._lease = timedelta(seconds=retry_seconds)
         self._order = None if shuffle is None else random.Random(shuffle)
@@ -170,12 +175,12 @@ class MemoryBroker(Broker):
         self._refuse_too_large(tasks)
         held = ceil(seconds) if self.whole_seconds else seconds
         due = self._clock.now() + timedelta(seconds=held)
-        return [self._send(task, due) for task in tasks]
+        return [self._send(task, due, held_back=True) for task in tasks]
 
     def dequeue(self, limit: int = 1) -> list[Received]:
         now = self._clock.now()
         due = [row for row in self._rows if row.available_at <= now]
-        due.sort(key=lambda row: row.id if self.by_age else (row.available_at, row.id))
+        due.sort(key=self._place)
         if self._order is not None:
             self._order.shuffle(due)
         taken = due[: limit if self.bulk_limit is None else min(limit, self.bulk_limit)]
@@ -202,6 +207,7 @@ class MemoryBroker(Broker):
         for row in self._held(id):
             if self.counts_lapses and row.available_at <= now:
                 row.attempts += 1
+            row.taken = True
             row.available_at = now + self._lease
             if self.new_receipts:
                 row.receipt += "+"
@@ -244,10 +250,14 @@ class MemoryBroker(Broker):
     def info(self) -> str:
         return "Memory"
 
-    def _send(self, task: str, due: datetime) -> str:
+    def _send(self, task: str, due: datetime, *, held_back: bool = False) -> str:
         self._last_id += 1
-        self._rows.append(Row(self._last_id, task, due))
+        self._rows.append(Row(self._last_id, task, due, held_back))
         return str(self._last_id)
+
+    def _place(self, row: Row) -> tuple[bool, datetime, int]:
+        moment = IN_FRONT if self.by_age else row.available_at
+        return not (self.held_first and row.held_back), moment, row.id
 
     def _refuse_too_large(self, tasks: Sequence[str]) -> None:
         for task in tasks:

@@ -71,12 +71,19 @@ class FakeNodes:
 
 
 class FakeDisqueBroker(DisqueBroker):
-    """The broker, and when its next package comes."""
+    """The broker, and what a test cluster has to know besides."""
+
+    def __init__(self, list_key: str, *, nodes: FakeNodes, **options: Any) -> None:
+        super().__init__(list_key, nodes=nodes, **options)
+        self.disque = nodes.disque
+
+    def lock_size(self) -> int | None:
+        """How many packages are out: a real Disque does not tell."""
+        return self.disque.lent(self._queue)
 
     def next_available(self) -> datetime | None:
         """When the next package comes; in the past: it is here. None: there is none."""
-        disque: FakeDisque = self._nodes.disque  # type: ignore[attr-defined]  # FakeNodes alone
-        return disque.next_available(self._queue)
+        return self.disque.next_available(self._queue)
 
 
 def broker_maker(_name: str) -> Callable[[Config, str, Clock], Broker]:

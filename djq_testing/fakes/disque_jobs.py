@@ -47,6 +47,8 @@ class Job:
     queue_at: datetime
     """When it is queued, or queued again."""
     queued: bool = False
+    lent: bool = False
+    """It is active since somebody took it, and not since it is held back."""
     was_queued: bool = False
     nacks: int = 0
     additional_deliveries: int = 0
@@ -84,8 +86,8 @@ class FakeDisque:
         """What HELLO says of them."""
         self.short_of_nodes = False
         """ADDJOB cannot have its copies made."""
-        self.full = False
-        """The memory is full."""
+        self.room: int | None = None
+        """How many jobs the memory holds. None: any number."""
         self._jobs: dict[bytes, Job] = {}
         self._queues: dict[bytes, list[tuple[int, bytes]]] = {}
         """Heaps of what is queued, and of what was."""
@@ -113,6 +115,11 @@ class FakeDisque:
         self._settle()
         jobs = [job for job in self._jobs.values() if job.queue == queue.encode()]
         return min((EPOCH if job.queued else job.queue_at for job in jobs), default=None)
+
+    def lent(self, queue: str) -> int:
+        """How many jobs of the queue are out; a real one does not tell them from those held back."""
+        self._settle()
+        return len([1 for job in self._jobs.values() if job.lent and job.queue == queue.encode()])
 
     def _settle(self) -> None:
         """Do what has come due: jobs end, and are queued (again)."""
@@ -144,6 +151,7 @@ class FakeDisque:
         elif job.was_queued:
             job.additional_deliveries += 1
         job.queued = job.was_queued = True
+        job.lent = False
         heapq.heappush(self._queues.setdefault(job.queue, []), (job.number, job.id))
 
     def _known(self, ids: Sequence[bytes]) -> list[Job]:
@@ -202,7 +210,9 @@ class FakeDisque:
             "The specified DELAY is greater than TTL. Job refused since would never be delivered": (
                 delay >= ttl
             ),
-            "OOM command not allowed when used memory > 'maxmemory'.": self.full,
+            "OOM command not allowed when used memory > 'maxmemory'.": (
+                self.room is not None and len(self._jobs) >= self.room
+            ),
             "NOREPL Not enough reachable nodes for the requested replication level": (
                 self.short_of_nodes or given.get("REPLICATE", 1) > len(self.ports)
             ),
@@ -242,7 +252,7 @@ class FakeDisque:
         while waiting and count > 0:
             job = self._jobs.get(heapq.heappop(waiting)[1])
             if job is not None and job.queued:
-                job.queued = False
+                job.queued, job.lent = False, True
                 count -= 1
                 yield job
 
@@ -272,7 +282,7 @@ class FakeDisque:
                 "TOOLATE Half of job TTL already elapsed, you are no longer allowed to postpone the "
                 "next delivery."
             )
-        job.queued = False
+        job.queued, job.lent = False, True
         job.queue_at = now + job.retry
         self._wake(job)
         return job.retry // SECOND

@@ -17,7 +17,6 @@ class DisqueContract(BrokerContract):
     by_age = True
     uncounts = False
     receipt_is_void = "when given back"
-    without = ("lock_size",)
 
 
 class TestDisqueBroker(DisqueContract):
