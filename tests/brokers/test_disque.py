@@ -337,6 +337,38 @@ def test_broker_that_is_connected_can_be_pickled(disque):
         assert taken == ["a"]
 
 
+def test_node_that_hangs_up_on_a_command_is_left_for_another(disque):
+    with serve(disque) as servers, socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(
+            target=_hang_up_after_the_greeting, args=(listening,), daemon=True
+        )
+        thread.start()
+        addresses = (listening.getsockname(), ("127.0.0.1", servers[0].port))
+        nodes = DisqueNodes(addresses, shuffled=list)
+        broker = DisqueBroker("q", nodes=nodes, retry_seconds=RETRY, wait_seconds=0)
+
+        with pytest.raises(BrokerUnavailable):
+            broker.enqueue("a")
+        broker.enqueue("b")
+
+        taken = packages(broker.dequeue(5))
+        broker.close()
+        thread.join(5)
+        assert taken == ["b"]
+        listening.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listening.accept()
+
+
+def _hang_up_after_the_greeting(listening):
+    connection, _ = listening.accept()
+    with connection:
+        while b"HELLO" not in (came := connection.recv(65_536)):
+            connection.sendall(b"-ERR unknown command\r\n" * came.count(b"*"))
+        connection.sendall(b"*1\r\n:1\r\n")
+        connection.recv(65_536)
+
+
 def test_server_that_is_no_disque_is_not_taken_for_one():
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=_be_another_server, args=(listening,), daemon=True)
