@@ -79,7 +79,7 @@ class ConnectedToRedis(Broker):
         return {**self.__dict__, "_client": None}
 
     @contextmanager
-    def _served(self) -> Iterator[Any]:
+    def _served(self, *, taken_max: int | None = None) -> Iterator[Any]:
         """The client; a driver's error is turned into `BrokerUnavailable`."""
         try:
             if self._client is None:
@@ -87,7 +87,8 @@ class ConnectedToRedis(Broker):
             yield self._client
         except (RedisError, RedisClusterException, OSError) as error:
             raise BrokerUnavailable(
-                f"Redis did not serve the queue {self.list_key!r}: {type(error).__name__}: {error}"
+                f"Redis did not serve the queue {self.list_key!r}: {type(error).__name__}: {error}",
+                taken_max=0 if isinstance(error, ResponseError) else taken_max,
             ) from error
 
     def _patience(self, client: Any) -> float:
@@ -117,7 +118,9 @@ class RedisBroker(ConnectedToRedis):
         return [None] * len(tasks)
 
     def dequeue(self, limit: int = 1) -> list[Received]:
-        with self._served() as client:
+        with self._served(taken_max=0) as client:
+            _connect(client)
+        with self._served(taken_max=limit) as client:
             return [Received(None, package, 1) for package in self._take(client, limit)]
 
     def purge_queue(self) -> None:
@@ -157,3 +160,15 @@ class RedisBroker(ConnectedToRedis):
         else:
             taken = client.lmpop(1, self._key, **options)
         return taken[1] if taken else []
+
+
+def _connect(client: Any) -> None:
+    """Connect, if it is not: a server that cannot be reached has taken nothing off a list."""
+    pool = getattr(client, "connection_pool", None)
+    if pool is None:
+        return  # a Redis Cluster has one for each server
+    try:
+        connection = pool.get_connection()
+    except TypeError:  # redis-py 5 wants the name of a command
+        connection = pool.get_connection("_")
+    pool.release(connection)
