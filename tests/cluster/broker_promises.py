@@ -56,6 +56,8 @@ class BrokerPromises:
     """Most packages in one fetch: what one cut may cost where there are no receipts."""
     RETRY = 1
     """Seconds; more where the server knows no shorter lease."""
+    ENDLESS_PATIENCE = False
+    """The driver waits for ever for a server that is silent, so nothing is said of that."""
     DRAIN_SECONDS = 20
     """How long they may take altogether, on a slow machine."""
 
@@ -94,15 +96,7 @@ class BrokerPromises:
         for count, how in enumerate(CUTS, start=1):
             run = count * self.TASKS // SHARE
             wait_until(lambda run=run: tasks.count(file) >= run, 10, f"{run} runs", cluster.tail)
-            told = len(AWAY.findall(cluster.log))
-            proxy.cut(how)
-            wait_until(
-                lambda told=told: len(AWAY.findall(cluster.log)) > told,
-                10,
-                f"words on {how}",
-                cluster.tail,
-            )
-            proxy.mend()
+            self._cut(proxy, how, cluster)
         if self.receipts:
             project.wait_for_outcomes(self.TASKS, self.DRAIN_SECONDS)
         wait_until(lambda: self.left() == 0, self.DRAIN_SECONDS, "an empty queue", cluster.tail)
@@ -116,6 +110,17 @@ class BrokerPromises:
         assert missing <= sum(adrift), cluster.tail()
         assert sum(adrift) <= (0 if self.receipts else len(CUTS) * self.BULK), cluster.tail()
         assert len(set(project.lines("runs"))) == self.TASKS - missing
+
+    def _cut(self, proxy, how, cluster):
+        """Cut the way until the cluster has met with it, and mend it."""
+        told = len(AWAY.findall(cluster.log))
+        proxy.cut(how)
+        if how == "stall" and self.ENDLESS_PATIENCE:
+            wait_until(lambda: proxy.holds_some, 5, "something to hold up", cluster.tail)
+        else:
+            heard = lambda: len(AWAY.findall(cluster.log)) > told  # noqa: E731
+            wait_until(heard, 10, f"words on the {how}", cluster.tail)
+        proxy.mend()
 
     def test_a_lease_is_kept_up_by_who_lives_and_ends_with_who_dies(self, project):
         if not self.receipts:
