@@ -255,7 +255,15 @@ class DisqueBroker(Broker):
     def _claim(self, ids: Sequence[str]) -> None:
         """Let these leases begin now; but not of a job that is gone, or in the last half of its life."""
         for some in _in_parts(ids):
-            self._ask_all(("WORKING", id) for id in some)
+            left = _unknown(some, self._ask_all(_working(some)))
+            if not left:
+                continue
+            # In a cluster of more than three, not every node has a copy; each tells all that have one.
+            with _served(self._queue):
+                for client in self._nodes.each():
+                    left = _unknown(left, client.ask(*_working(left)))
+                    if not left:
+                        break
 
     def _tell(self, command: str, ids: Sequence[str]) -> None:
         for some in _in_parts(ids):
@@ -338,6 +346,16 @@ def _delivery(receipt: str) -> int:
     """Which delivery of its job the receipt is of."""
     count = receipt.partition(":")[2]
     return int(count) if count.isdigit() else 1
+
+
+def _working(ids: Iterable[str]) -> list[tuple[str, str]]:
+    return [("WORKING", id) for id in ids]
+
+
+def _unknown(ids: Sequence[str], answers: Sequence[Any]) -> list[str]:
+    """Those of which the node has never heard, or hears no more."""
+    pairs = zip(ids, answers, strict=True)
+    return [id for id, answer in pairs if str(answer).startswith("NOJOB")]
 
 
 def _in_parts(ids: Iterable[str]) -> Iterator[list[str]]:

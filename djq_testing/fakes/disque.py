@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from redis.exceptions import ConnectionError as NoConnection
+from redis.exceptions import ResponseError
 
 from djq.brokers.disque import DisqueBroker
 from djq.core.config import Config
@@ -27,6 +28,8 @@ class FakeNode:
         self.up = True
         self.hangs_up: str | None = None
         """Once: "before" it does what is asked, or "after" that, so that nobody hears the answer."""
+        self.has_copies = True
+        """It knows the jobs; False: it has not heard of any, and cannot renew their leases."""
         self.round_trips = 0
 
     def ask(self, *commands: Sequence[Any]) -> list[Any]:
@@ -36,10 +39,15 @@ class FakeNode:
             self.up = False
         if when == "before":
             raise NoConnection("Connection closed by server.")
-        answers = [self.disque.answer(command) for command in commands]
+        answers = [self._answer(command) for command in commands]
         if when == "after":
             raise NoConnection("Connection closed by server.")
         return answers
+
+    def _answer(self, command: Sequence[Any]) -> Any:
+        if command[0] == "WORKING" and not self.has_copies:
+            return ResponseError("NOJOB Job not known in the context of this node.")
+        return self.disque.answer(command)
 
     def is_open(self) -> bool:
         return self.up

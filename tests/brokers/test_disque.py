@@ -127,6 +127,18 @@ def test_word_of_one_process_about_a_later_delivery_of_what_it_gave_back_counts(
     assert pusher.next_available() is None
 
 
+def test_lease_is_renewed_where_there_is_a_copy(broker, nodes, djq_clock):
+    broker.enqueue_many(["a", "b"])
+    nodes.nodes[0].has_copies = False
+    taken = broker.dequeue(2)
+
+    djq_clock.advance(RETRY - 1)
+    broker.extend_many(receipts(taken))
+    djq_clock.advance(RETRY - 1)
+
+    assert list(broker.dequeue()) == []
+
+
 @pytest.mark.parametrize("id", ["7", "", "D-7", NO_JOB, f"{NO_JOB}:1"])
 def test_word_about_what_is_no_job_is_no_error(broker, id):
     broker.enqueue("a")
