@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
+from functools import lru_cache
 
 import pytest
 from django.db import connections
 
 from tests import settings
 from tests.caches import redis_prefix
+from tests.mongo_servers import mongo_server
 
 collect_ignore = ["sample"]  # a project of its own: `tests/kit/test_sample_project.py` runs it
 
@@ -75,6 +78,18 @@ def redis_name():
     """A name in the real Redis for one test, of whose keys nothing is left."""
     with redis_prefix() as prefix:
         yield prefix
+
+
+@pytest.fixture(scope="session")
+def mongo_port(tmp_path_factory):
+    """A function that starts a server of `tests.mongo_servers`, once a session: gives its port."""
+    with ExitStack() as stack:
+
+        @lru_cache
+        def start(kind):
+            return stack.enter_context(mongo_server(kind, tmp_path_factory.mktemp(kind)))
+
+        yield start
 
 
 @pytest.fixture
