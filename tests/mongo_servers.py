@@ -22,7 +22,7 @@ _PROGRAMS = {
 
 
 @contextmanager
-def mongo_server(kind, folder):
+def mongo_server(kind, folder, *options):
     """Start one on a free port, with nothing in it: gives the port."""
     package = _PROGRAMS[kind].split()[1].split(".")[0]
     if importlib.util.find_spec(package) is None:
@@ -30,7 +30,7 @@ def mongo_server(kind, folder):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-c", _PROGRAMS[kind], *_arguments(kind, folder, port)]
+    command = [sys.executable, "-c", _PROGRAMS[kind], *_arguments(kind, folder, port), *options]
     log = folder / "log.txt"
     with (
         log.open("w") as output,

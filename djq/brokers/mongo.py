@@ -242,7 +242,8 @@ class MongoBroker(Broker):
         try:
             yield
         except PyMongoError as error:
-            words = str(error)[:WORDS_MAX]
+            # Behind that the driver tells what it knows of each server, and the answer as it came.
+            words = re.split(r", (?:full error|Timeout): ", str(error))[0][:WORDS_MAX]
             raise BrokerUnavailable(
                 f"MongoDB did not serve the queue {self.list_key!r}: {type(error).__name__}: {words}"
             ) from error
@@ -306,9 +307,10 @@ def moment_of(moment: datetime) -> int:
 
 
 def _ids_of(packages: Any, filter: Mapping[str, Any], limit: int) -> list[str]:  # noqa: A002
-    """Look up the first packages of a queue, in one round trip."""
-    found = packages.find(filter, {"_id": 1}, sort=ORDER, limit=limit, batch_size=limit)
-    return [document["_id"] for document in found]
+    """Look up the first packages of a queue, in one round trip; the index alone is read for that."""
+    wanted = {"_id": 0, "place": 1}
+    found = packages.find(filter, wanted, sort=ORDER, limit=limit, batch_size=limit)
+    return [document["place"] for document in found]
 
 
 def _received(document: Mapping[str, Any]) -> Received:

@@ -121,7 +121,7 @@ def _words(error: Exception, given: Mapping[str, Any]) -> str:
             "The options are those of pymongo's MongoClient."
         )
     return (
-        f"Q_CLUSTER['mongo'] has an option that is wrong: {error} "
+        f"Q_CLUSTER['mongo'] has an option that is wrong: {str(error).rstrip('.')}. "
         "The options are those of pymongo's MongoClient."
     )
 

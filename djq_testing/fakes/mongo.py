@@ -21,12 +21,16 @@ __all__ = ["FakeMongoBroker", "broker_maker", "fake_mongo", "make_fake"]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def fake_mongo(count: Callable[[str], object] | None = None) -> Callable[[], Any]:
+def fake_mongo(
+    count: Callable[[str], object] | None = None, database: Any = None
+) -> Callable[[], Any]:
     """Start a server in memory: give what connects to its one database.
 
-    `count` is told the name of each call that would be a round trip.
+    Args:
+        count: Is told the name of each call that would be a round trip.
+        database: The database of a server that runs already.
     """
-    database: Any = MongoClient().get_database("djq")
+    database = MongoClient().get_database("djq") if database is None else database
     return lambda: database if count is None else _Counted(database, count)
 
 
