@@ -25,7 +25,7 @@ def test_leases_are_the_real_ones_and_go_by_the_test_s_clock(djq_broker, djq_clu
     assert (djq_broker.queue_size(), djq_broker.lock_size()) == (0, 0)
 
 
-@pytest.mark.djq_cluster(broker="mongo")
+@pytest.mark.djq_broker("mongo")
 def test_a_month_of_an_empty_queue_is_leapt_over(djq_cluster):
     async_task("math.sqrt", 4, task_name="root")
 
