@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from contextlib import ExitStack
 from functools import lru_cache
 
@@ -81,7 +82,7 @@ def redis_name():
 
 
 @pytest.fixture(scope="session")
-def mongo_port(tmp_path_factory):
+def mongo_servers(tmp_path_factory):
     """A function that starts a server of `tests.mongo_servers`, once a session: gives its port."""
     with ExitStack() as stack:
 
@@ -90,6 +91,22 @@ def mongo_port(tmp_path_factory):
             return stack.enter_context(mongo_server(kind, tmp_path_factory.mktemp(kind)))
 
         yield start
+
+
+@pytest.fixture(scope="module")
+def pymongo_ends():
+    """Wait for the threads of closed clients, half a second: who forks next is not to have them."""
+    yield
+    for thread in threading.enumerate():
+        if thread.name.startswith("pymongo"):
+            thread.join(5)
+            assert not thread.is_alive(), f"{thread.name}: somebody has not closed a broker"
+
+
+@pytest.fixture(scope="module")
+def mongo_port(mongo_servers, pymongo_ends):
+    """As `mongo_servers`, for a module."""
+    return mongo_servers
 
 
 @pytest.fixture
