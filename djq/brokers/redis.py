@@ -137,7 +137,7 @@ class ConnectedToRedis(Broker):
         return {**self.__dict__, "_client": None, "_scripts": {}}
 
     @contextmanager
-    def _served(self) -> Iterator[Any]:
+    def _served(self, *, taken_max: int | None = None) -> Iterator[Any]:
         """The client; a driver's error is turned into `BrokerUnavailable`."""
         try:
             if self._client is None:
@@ -145,7 +145,8 @@ class ConnectedToRedis(Broker):
             yield self._client
         except (RedisError, RedisClusterException, OSError) as error:
             raise BrokerUnavailable(
-                f"Redis did not serve the queue {self.list_key!r}: {type(error).__name__}: {error}"
+                f"Redis did not serve the queue {self.list_key!r}: {type(error).__name__}: {error}",
+                taken_max=0 if isinstance(error, ResponseError) else taken_max,
             ) from error
 
     def _patience(self, client: Any) -> float:
@@ -154,9 +155,11 @@ class ConnectedToRedis(Broker):
         timeout = holder.connection_kwargs.get("socket_timeout")
         return min(self._wait_seconds, timeout / 2) if timeout else self._wait_seconds
 
-    def _run(self, script: str, keys: Sequence[str], *values: Any) -> Any:
+    def _run(
+        self, script: str, keys: Sequence[str], *values: Any, taken_max: int | None = None
+    ) -> Any:
         """Run a script that begins with `COMMON`, now."""
-        with self._served() as client:
+        with self._served(taken_max=taken_max) as client:
             if script not in self._scripts:
                 self._scripts[script] = client.register_script(COMMON + script)
             return self._scripts[script](keys=keys, args=[self._now(), *values])
@@ -197,9 +200,11 @@ class RedisBroker(ConnectedToRedis):
     def dequeue(self, limit: int = 1) -> list[Received]:
         if limit < 1:
             return []
+        with self._served(taken_max=0) as client:
+            _connect(client)
         pause, packages = self._take(limit)
         if not packages and self._wait_seconds:
-            with self._served() as client:
+            with self._served(taken_max=limit) as client:
                 wait = self._patience(client)
                 # Zero would be for ever.
                 packages = self._wait(client, limit, max(min(wait, pause), 0.001))
@@ -218,7 +223,8 @@ class RedisBroker(ConnectedToRedis):
         return int(self._run(_COUNT, self._keys))
 
     def _take(self, limit: int) -> tuple[float, Sequence[bytes]]:
-        pause, packages = self._run(_TAKE, self._keys, min(limit, ONE_CALL_MAX))
+        most = min(limit, ONE_CALL_MAX)
+        pause, packages = self._run(_TAKE, self._keys, most, taken_max=most)
         return (int(pause) / 1_000_000 if pause else self._wait_seconds + 1), packages
 
     def _wait(self, client: Any, limit: int, seconds: float) -> Sequence[bytes]:
@@ -233,3 +239,15 @@ class RedisBroker(ConnectedToRedis):
                 return taken[1] if taken else []
         popped = client.blpop([self._key], seconds)
         return [popped[1]] if popped else []
+
+
+def _connect(client: Any) -> None:
+    """Connect, if it is not: a server that cannot be reached has taken nothing off a list."""
+    pool = getattr(client, "connection_pool", None)
+    if pool is None:
+        return  # a Redis Cluster has one for each server
+    try:
+        connection = pool.get_connection()
+    except TypeError:  # redis-py 5 wants the name of a command
+        connection = pool.get_connection("_")
+    pool.release(connection)

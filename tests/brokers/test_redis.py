@@ -270,6 +270,25 @@ def test_command_whose_answer_was_lost_is_not_said_again(redis_name, kind, word)
     assert on_redis(kind, redis_name).queue_size() == 2
 
 
+def test_packages_whose_answer_was_lost_are_counted_and_others_are_not(redis_name, server):
+    on_redis("list", redis_name).dequeue()  # the server learns the script
+    on_redis("list", redis_name).enqueue_many(["a", "b", "c"])
+    database = redis.connection.parse_url(REDIS_URL).get("db", 0)
+    with losing_answers_to(b"EVALSHA") as (port, _):
+        cut_off = on_redis("list", redis_name, url=f"redis://127.0.0.1:{port}/{database}")
+        with pytest.raises(BrokerUnavailable) as lost:
+            cut_off.dequeue(2)
+    with pytest.raises(BrokerUnavailable) as not_reached:
+        on_redis("list", redis_name, url=AWAY).dequeue(2)
+    server.delete(f"djq:{redis_name}:q")
+    server.set(f"djq:{redis_name}:q", "text")
+    with pytest.raises(BrokerUnavailable) as refused:
+        on_redis("list", redis_name).dequeue(2)
+
+    assert lost.value.taken_max == 2
+    assert (not_reached.value.taken_max, refused.value.taken_max) == (0, 0)
+
+
 @pytest.fixture
 def small_server(tmp_path):
     """A server of the test's own that has hardly any memory left."""
