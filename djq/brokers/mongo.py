@@ -208,10 +208,9 @@ class MongoBroker(Broker):
         return f"MongoDB {told.get('version', '')}".strip()
 
     def close(self) -> None:
-        database, is_ours = self._database, self._pid == os.getpid()
+        database = self._database
         self._forget_connection()
-        # A parent's client is not ours to close: it would begin by connecting.
-        if database is not None and is_ours:
+        if database is not None:
             with suppress(PyMongoError, OSError):
                 database.client.close()
 

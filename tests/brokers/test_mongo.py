@@ -180,9 +180,9 @@ def test_index_serves_whoever_looks_for_packages(mongo_port):
 
 
 @servers
-def test_idle_look_is_one_query_that_writes_nothing(mongo_port):
+def test_idle_look_is_one_query_and_a_large_batch_is_three_commands(mongo_port):
     heard = Heard()
-    port = mongo_port("nx-27017")
+    port = mongo_port("secantus")
     options = {"host": "127.0.0.1", "port": port, "event_listeners": [heard]}
     around = {"connect": read_server(options, DATABASE), "host_clock": ManualClock()}
     with mongo_brokers(port, **around) as make:
@@ -191,8 +191,13 @@ def test_idle_look_is_one_query_that_writes_nothing(mongo_port):
         heard.commands.clear()
 
         assert broker.dequeue(5) == []
+        idle = [next(iter(command)) for command in heard.commands]
+        broker.enqueue_many(["x"] * 130)
+        heard.commands.clear()
+        assert len(broker.dequeue(130)) == 130
+        batch = [next(iter(command)) for command in heard.commands]
 
-        assert [next(iter(command)) for command in heard.commands] == ["find"]
+    assert (idle, batch) == (["find"], ["find", "update", "find"])
 
 
 def test_drain_takes_few_round_trips(make_here):
@@ -216,8 +221,8 @@ def test_drain_takes_few_round_trips(make_here):
 
 @servers
 def test_leases_keep_the_server_s_time_whatever_the_host_says(make_broker):
-    behind = ManualClock(datetime(1999, 1, 1, tzinfo=UTC))
-    broker, other = make_broker(host_clock=behind), make_broker()
+    ahead = ManualClock(datetime(2099, 1, 1, tzinfo=UTC))
+    broker, other = make_broker(host_clock=ahead), make_broker()
     broker.enqueue("a")
 
     assert packages(other.dequeue()) == ["a"]

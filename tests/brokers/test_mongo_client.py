@@ -15,6 +15,7 @@ from djq.brokers.mongo import MongoBroker
 from djq.brokers.mongo_client import read_server
 from djq.conf import get_config
 from djq.exceptions import ConfigError
+from djq.runtime.clock import SystemClock
 from djq.wiring import wired
 from djq_testing.clock import ManualClock
 
@@ -87,11 +88,11 @@ def test_silent_server_is_given_up_unless_the_settings_say_otherwise(setting, ex
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ({"hots": "hunter2"}, "Unknown option: hots"),
+        ({"hots": "hunter2"}, "Unknown option:? hots"),
         ({"port": "hunter2"}, "port must be an instance of int"),
         ({"password": 5}, "password, value must be an instance of str"),
         ({"authMechanism": "hunter2"}, "authMechanism must be in"),
-        ({"readPreference": "hunter2"}, "nearest. The options are"),
+        ({"readPreference": "hunter2"}, "nearest|does not take"),
         ({"uuidRepresentation": "hunter2"}, "does not take: ValueError"),
         ({"host": "http://u:hunter2@h"}, "percent-encoded"),
         ("mongodb://u:hun/ter2@h", "percent-encoded"),
@@ -144,6 +145,13 @@ def test_settings_choose_the_broker(settings, setting):
 
     assert type(broker) is MongoBroker
     assert (broker.list_key, broker.blocks, broker._lease) == ("q", False, 7_000_000)
+
+
+def test_server_s_time_is_counted_on_by_the_host_s_clock(settings):
+    broker = made(settings, mongo=NOWHERE)
+
+    assert broker._clock is None
+    assert isinstance(broker._server_time._host_clock, SystemClock)
 
 
 def test_clock_that_stands_in_is_the_leases_own(settings):

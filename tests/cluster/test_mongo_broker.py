@@ -11,12 +11,12 @@ from tests.cluster.broker_promises import BrokerPromises, Reach
 
 @pytest.mark.servers
 class TestMongo(BrokerPromises):
-    BULK = 125
+    BULK = 125  # nx-27017 goes through the whole queue for each look
 
     @pytest.fixture
     def reach(self, mongo_port):
         def q_cluster(port):
-            options = {"socketTimeoutMS": 500, "serverSelectionTimeoutMS": 500}
+            options = {"socketTimeoutMS": 1_000, "serverSelectionTimeoutMS": 500}
             mongo = {"host": "127.0.0.1", "port": port, **options}
             return {"orm": None, "mongo": mongo, "mongo_db": f"djq-test-{uuid4().hex}"}
 
