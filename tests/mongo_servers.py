@@ -49,7 +49,7 @@ def _arguments(kind, folder, port):
         files = ["--log-file", str(folder / "nx.log"), "--pid-file", str(folder / "nx.pid")]
         return [*here, *files, "--data-dir", "memory"]
     store = ["--storage-path", str(folder / "data"), "--cache-size", "64M"]
-    return [*here, *store, "--log-level", "WARNING"]
+    return [*here, *store, "--log-level", "WARNING", "--enable-test-commands"]
 
 
 def _wait_for(server, port, log):

@@ -350,6 +350,32 @@ def test_wrong_password_is_unavailable_and_not_told(tmp_path):
 
 
 @servers
+@pytest.mark.parametrize(
+    ("command", "verb"),
+    [
+        ("insert", lambda broker: broker.enqueue("x")),
+        ("find", lambda broker: broker.dequeue(5)),
+        ("findAndModify", lambda broker: broker.dequeue()),
+        ("update", lambda broker: broker.dequeue(5)),
+        ("delete", lambda broker: broker.acknowledge("a:1")),
+        ("aggregate", MongoBroker.queue_size),
+    ],
+)
+def test_command_whose_answer_was_lost_is_not_said_again(mongo_port, command, verb):
+    with mongo_brokers(mongo_port("secantus")) as make:
+        broker = make()
+        broker.enqueue_many(["a", "b"])
+        lost = {"failCommands": [command], "closeConnection": True}
+        order = {"mode": {"times": 1}, "data": lost}
+        broker._database.client.admin.command("configureFailPoint", "failCommand", **order)
+
+        with pytest.raises(BrokerUnavailable, match="AutoReconnect"):
+            verb(broker)
+
+        verb(broker)
+
+
+@servers
 def test_copies_are_not_read_whatever_the_settings_prefer(mongo_port):
     port = mongo_port("secantus")
     uri = f"mongodb://127.0.0.1:{port}/?readPreference=secondary&serverSelectionTimeoutMS=500"

@@ -23,6 +23,7 @@ class TestMongoBrokerInMemory(BrokerContract):
 
 
 @pytest.mark.servers
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", SERVERS)
 class TestMongoBrokerOnServers(BrokerContract):
     @pytest.fixture
@@ -41,6 +42,7 @@ class TestMongoBrokerInMemoryAgrees(BrokerAgreement):
 
 
 @pytest.mark.servers
+@pytest.mark.thorough
 class TestMongoBrokerOnAServerAgrees(BrokerAgreement):
     examples = 5
     switches = KINDS["mongo"]
