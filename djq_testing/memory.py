@@ -44,7 +44,7 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
         "uncounts": False,
     },
     "sqs": {"bulk_limit": 10, "max_payload": 262_144, "shuffle": 0, "uncounts": False},
-    "mongo": {"bulk_limit": 1, "max_payload": 16_000_000},
+    "mongo": {"max_payload": 16_000_000},
     "orm": {"bulk_limit": 300},
 }
 """The documented brokers by their names, and the switches that each of them is described by."""
