@@ -21,6 +21,7 @@ NAMES = tuple(dict.fromkeys(["memory", "orm", *KINDS]))
 FAKES: Mapping[str, str] = {
     "redis": "djq_testing.fakes.redis",
     "redis-receipts": "djq_testing.fakes.redis",
+    "ironmq": "djq_testing.fakes.ironmq",
 }
 """Brokers of which the real adapter is tested, and the module that puts a server in memory beneath it."""
 
@@ -36,13 +37,14 @@ def brokers_like(name: str, clock: Clock) -> BrokerMaker:
 
     Args:
         name: "orm" for the real broker in the test's own database, "redis" or "redis-receipts" for
-            the real broker on a Redis in memory, "memory" for a queue in memory, or another documented
-            broker for a queue in memory that behaves like it: "disque", "ironmq", "sqs", "mongo".
+            the real broker on a Redis in memory, "ironmq" for the real one on an IronMQ in memory, "memory"
+            for a queue in memory, or another documented broker for a queue in memory that behaves like it:
+            "disque", "sqs", "mongo".
         clock: What leases go by.
 
     Raises:
         ValueError: There is no broker of that name.
-        ModuleNotFoundError: It needs fakeredis, of the extra `testing`.
+        ModuleNotFoundError: It needs a library of the extra `testing`.
     """
     if name not in NAMES:
         raise ValueError(f"{name!r} is no broker of djq_broker; there are {', '.join(NAMES)}")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from math import ceil
 from typing import Any, Literal, Self
 
 import attrs
@@ -32,8 +33,12 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
     "disque": {"receipt_is_void": "never", "uncounts": False},
     "ironmq": {
         "bulk_limit": 100,
+        "max_payload": 262_000,
         "new_receipts": True,
         "receipt_is_void": "when the lease ends",
+        "late_in_front": True,
+        "deletes_held": False,
+        "whole_seconds": True,
         "uncounts": False,
     },
     "sqs": {"bulk_limit": 10, "max_payload": 262_144, "shuffle": 0, "uncounts": False},
@@ -76,6 +81,9 @@ class MemoryBroker(Broker):
         receipts: bool = True,
         new_receipts: bool = False,
         receipt_is_void: ReceiptIsVoid = "when delivered again",
+        late_in_front: bool = False,
+        deletes_held: bool = True,
+        whole_seconds: bool = False,
         counts: bool = True,
         uncounts: bool = True,
         delays: bool = True,
@@ -94,6 +102,10 @@ class MemoryBroker(Broker):
             new_receipts: A lease that is extended has a new receipt, and the old one is void.
             receipt_is_void: When the receipt of a lost lease loses its force. "never": it names the
                 package, so that a late word is taken for that of whoever has the package by then.
+            late_in_front: A package whose lease has ended comes before all that were never out. False: it
+                stands where a package would that was sent at that moment.
+            deletes_held: `delete` takes a package that is out, too. False: not before its lease has ended.
+            whole_seconds: It holds packages back for whole seconds, rounded up.
             counts: It says how often a package was delivered. False: nobody knows.
             uncounts: A delivery that is released unbegun is not counted. False: it was one all the same.
             delays: It can hold packages back until later.
@@ -112,6 +124,9 @@ class MemoryBroker(Broker):
             self.max_payload = max_payload  # type: ignore[misc]
         self.new_receipts = new_receipts
         self.receipt_is_void = receipt_is_void
+        self.late_in_front = late_in_front
+        self.deletes_held = deletes_held
+        self.whole_seconds = whole_seconds
         self.counts = counts
         self.uncounts = uncounts
         self._clock = clock
@@ -148,13 +163,15 @@ class MemoryBroker(Broker):
         if not self.delays:
             return super().enqueue_later(tasks, seconds)
         self._refuse_too_large(tasks)
-        due = self._clock.now() + timedelta(seconds=seconds)
+        due = self._clock.now() + timedelta(
+            seconds=ceil(seconds) if self.whole_seconds else seconds
+        )
         return [self._send(task, due) for task in tasks]
 
     def dequeue(self, limit: int = 1) -> list[Received]:
         now = self._clock.now()
         due = [row for row in self._rows if row.available_at <= now]
-        due.sort(key=lambda row: (row.available_at, row.id))
+        due.sort(key=self._place)
         if self._order is not None:
             self._order.shuffle(due)
         taken = due[: limit if self.bulk_limit is None else min(limit, self.bulk_limit)]
@@ -195,7 +212,12 @@ class MemoryBroker(Broker):
         self.acknowledge(id)
 
     def delete(self, id: str) -> None:
-        self._rows = [row for row in self._rows if str(row.id) != id]
+        now = self._clock.now()
+        self._rows = [
+            row
+            for row in self._rows
+            if str(row.id) != id or (not self.deletes_held and row.taken and row.available_at > now)
+        ]
         self.acknowledge(id)
 
     def purge_queue(self) -> None:
@@ -230,6 +252,10 @@ class MemoryBroker(Broker):
                 raise TaskRefused(
                     f"the task has {len(task):,} characters; at most {self.max_payload:,} can be sent"
                 )
+
+    def _place(self, row: Row) -> tuple[datetime, int]:
+        """Where a package stands that can be delivered."""
+        return (IN_FRONT if row.taken and self.late_in_front else row.available_at, row.id)
 
     def _received(self, row: Row) -> Received:
         receipt = row.receipt if self.receipts else None
