@@ -201,6 +201,8 @@ def _check_found(found: _Http) -> None:
         raise _wrong("api_version", "has to be 3, or left out: djq speaks no other")
     if not _plain(found.host) or set("/@:?#") & set(str(found.host)):
         raise _wrong("host", "has to be the name of a host alone, as mq-aws-us-east-1-1.iron.io")
+    if "@" in str(found.cloud or ""):
+        raise _wrong("cloud", "has to be a URL without a user or password (it is not shown)")
     if not _plain(found.project_id) or set("/?#") & set(str(found.project_id)):
         raise _wrong("project_id", "has to be the id alone, as the service shows it")
     if not found.keystone and not _plain(found.token):
