@@ -28,7 +28,7 @@ IN_FRONT = datetime(1970, 1, 1, tzinfo=UTC)
 ReceiptIsVoid = Literal["when the lease ends", "when delivered again", "never"]
 
 KINDS: Mapping[str, Mapping[str, Any]] = {
-    "redis": {"receipts": False, "delays": False},
+    "redis": {"receipts": False, "held_first": True},
     "redis-receipts": {},
     "disque": {"receipt_is_void": "never", "uncounts": False},
     "ironmq": {
@@ -55,6 +55,8 @@ class Row:
     id: int
     package: str
     available_at: datetime
+    held_back: bool = False
+    """It was sent to be delivered later."""
     taken: bool = False
     attempts: int = 0
     """How often it was taken; names its deliveries, so it never goes back."""
@@ -87,6 +89,7 @@ class MemoryBroker(Broker):
         counts: bool = True,
         uncounts: bool = True,
         delays: bool = True,
+        held_first: bool = False,
         bulk_limit: int | None = None,
         max_payload: int | None = None,
         shuffle: int | None = None,
@@ -109,6 +112,7 @@ class MemoryBroker(Broker):
             counts: It says how often a package was delivered. False: nobody knows.
             uncounts: A delivery that is released unbegun is not counted. False: it was one all the same.
             delays: It can hold packages back until later.
+            held_first: What was held back goes first when it is due. False: in the order of the moments.
             bulk_limit: Most packages in one `dequeue`.
             max_payload: Most characters of a package; a larger one is refused.
             shuffle: A seed: packages are delivered in any order. None: oldest first.
@@ -129,6 +133,7 @@ class MemoryBroker(Broker):
         self.whole_seconds = whole_seconds
         self.counts = counts
         self.uncounts = uncounts
+        self.held_first = held_first
         self._clock = clock
         self._lease = timedelta(seconds=retry_seconds)
         self._order = None if shuffle is None else random.Random(shuffle)
@@ -163,10 +168,15 @@ class MemoryBroker(Broker):
         if not self.delays:
             return super().enqueue_later(tasks, seconds)
         self._refuse_too_large(tasks)
+<<<<<<< HEAD
         due = self._clock.now() + timedelta(
             seconds=ceil(seconds) if self.whole_seconds else seconds
         )
         return [self._send(task, due) for task in tasks]
+=======
+        due = self._clock.now() + timedelta(seconds=seconds)
+        return [self._send(task, due, held_back=True) for task in tasks]
+>>>>>>> main
 
     def dequeue(self, limit: int = 1) -> list[Received]:
         now = self._clock.now()
@@ -241,10 +251,13 @@ class MemoryBroker(Broker):
     def info(self) -> str:
         return "Memory"
 
-    def _send(self, task: str, due: datetime) -> str:
+    def _send(self, task: str, due: datetime, *, held_back: bool = False) -> str:
         self._last_id += 1
-        self._rows.append(Row(self._last_id, task, due))
+        self._rows.append(Row(self._last_id, task, due, held_back))
         return str(self._last_id)
+
+    def _place(self, row: Row) -> tuple[bool, datetime, int]:
+        return not (self.held_first and row.held_back), row.available_at, row.id
 
     def _refuse_too_large(self, tasks: Sequence[str]) -> None:
         for task in tasks:
