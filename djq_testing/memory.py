@@ -168,15 +168,9 @@ class MemoryBroker(Broker):
         if not self.delays:
             return super().enqueue_later(tasks, seconds)
         self._refuse_too_large(tasks)
-<<<<<<< HEAD
-        due = self._clock.now() + timedelta(
-            seconds=ceil(seconds) if self.whole_seconds else seconds
-        )
-        return [self._send(task, due) for task in tasks]
-=======
-        due = self._clock.now() + timedelta(seconds=seconds)
+        delay = ceil(seconds) if self.whole_seconds else seconds
+        due = self._clock.now() + timedelta(seconds=delay)
         return [self._send(task, due, held_back=True) for task in tasks]
->>>>>>> main
 
     def dequeue(self, limit: int = 1) -> list[Received]:
         now = self._clock.now()

@@ -43,6 +43,8 @@ KEEP_SECONDS_MAX = 2_592_000
 GONE = 404
 LOST = (403, GONE)
 """The answers to a word about a reservation that has ended, or a message that is no more."""
+LOST_MAX = 10_000
+"""How many lost receipts are remembered."""
 REFUSALS = (400, 413)
 """The answers to what can never be sent."""
 
@@ -87,6 +89,8 @@ class IronMqBroker(Broker):
         self._queue_options = {} if keep_seconds is None else {"message_expiration": keep_seconds}
         self._client: Any = None
         self._told_to_keep = keep_seconds is None
+        self._lost: dict[str, None] = {}
+        """Receipts whose lease is known to be lost, oldest first."""
 
     def enqueue(self, task: str) -> str | None:
         return self.enqueue_many([task])[0]
@@ -138,23 +142,23 @@ class IronMqBroker(Broker):
 
     def acknowledge_many(self, ids: Iterable[str]) -> None:
         """Delete messages, one call for up to a hundred; one by one where a lease among them is lost."""
-        for held in _hundreds(list(dict.fromkeys(map(_parts, ids)))):
-            messages = [
-                {"id": parts[0], "reservation_id": parts[1]} for parts in held if parts is not None
-            ]
-            if len(messages) > 1:
+        for held in _hundreds([*self._held(ids).items()]):
+            messages = [{"id": message, "reservation_id": name} for _, (message, name) in held]
+            if len(held) > 1:
                 with self._served(*LOST) as queue:
                     queue.delete_multiple(messages={"messages": messages})
                     continue
-            for message in messages:
+            for receipt, parts in held:
                 with self._served(*LOST) as queue:
-                    queue.delete(message["id"], message["reservation_id"])
+                    queue.delete(*parts)
+                    continue
+                self._lose(receipt)
 
     def extend(self, id: str) -> str:
-        parts = _parts(id)
-        if parts is not None:
+        for message, name in self._held([id]).values():
             with self._served(*LOST) as queue:
-                return f"{parts[0]}:{queue.touch(*parts, self._lease)['reservation_id']}"
+                return f"{message}:{queue.touch(message, name, self._lease)['reservation_id']}"
+            self._lose(id)
         return id
 
     def extend_many(self, ids: Iterable[str]) -> dict[str, str]:
@@ -176,8 +180,7 @@ class IronMqBroker(Broker):
         return changed
 
     def release(self, id: str, *, begun: bool = True) -> None:  # noqa: ARG002 - the service counts
-        parts = _parts(id)
-        if parts is not None:
+        for parts in self._held([id]).values():
             with self._served(*LOST) as queue:
                 queue.release(*parts)
 
@@ -239,6 +242,25 @@ class IronMqBroker(Broker):
                     f"IronMQ refused what was sent to the queue {self.list_key!r}: {_words(answer)}"
                 ) from error
             return [str(id) for _, id in zip(portion, told["ids"], strict=True)]
+
+    def _held(self, receipts: Iterable[str]) -> dict[str, tuple[str, str]]:
+        """The ids of message and reservation by receipt; without what is lost, or another broker's."""
+        found = {
+            receipt: _RECEIPT.fullmatch(receipt)
+            for receipt in receipts
+            if receipt not in self._lost
+        }
+        return {receipt: (match[1], match[2]) for receipt, match in found.items() if match}
+
+    def _lose(self, receipt: str) -> None:
+        """Remember a lost lease, so that nothing is asked for it again.
+
+        A cluster that was cut off for long renews and acknowledges many of them, each by a request of its
+        own: it would lose the next leases meanwhile.
+        """
+        self._lost[receipt] = None
+        if len(self._lost) > LOST_MAX:
+            del self._lost[next(iter(self._lost))]
 
     def _set_up(self) -> None:
         """See that the queue is there, and that it keeps messages."""
@@ -309,12 +331,6 @@ def _size(task: str) -> int:
 def _hundreds(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
     for start in range(0, len(items), ONE_CALL_MAX):
         yield items[start : start + ONE_CALL_MAX]
-
-
-def _parts(receipt: str) -> tuple[str, str] | None:
-    """Give the ids of message and reservation. None: the receipt is another broker's."""
-    match = _RECEIPT.fullmatch(receipt)
-    return (match[1], match[2]) if match else None
 
 
 def _received(message: dict[str, Any]) -> Received:

@@ -273,6 +273,34 @@ def test_lost_lease_among_many_leaves_the_others_acknowledged(broker, service, c
     assert packages(broker.dequeue(5)) == ["a"]
 
 
+def test_nothing_is_asked_twice_about_a_lease_that_is_lost(broker, service, clock):
+    broker.enqueue_many(["a", "b", "c"])
+    lost, *others = [receipt for receipt, _ in broker.dequeue(3)]
+    clock.advance(seconds=61)
+    ((held, _),) = broker.dequeue()
+    broker.extend(lost)
+    broker.acknowledge_many(others)
+    asked = len(service.asked)
+
+    broker.extend_many([lost, *others])
+    broker.release_many([lost, *others])
+    broker.acknowledge_many([lost, held, *others])
+
+    assert service.asked[asked:] == ["DELETE messages ID"]
+    assert packages(broker.dequeue(5)) == ["b", "c"]
+
+
+def test_lost_leases_are_forgotten_in_the_end(broker, service):
+    for number in range(10_001):
+        broker._lose(f"{number}:x")
+    broker.enqueue("a")
+
+    broker.extend_many(["0:x", "1:x"])
+
+    assert service.asked.count("POST messages ID touch") == 1
+    assert len(broker._lost) == 10_000
+
+
 @pytest.mark.parametrize("receipt", ["", "x", ":", "7:", ":7", "7/touch:1", "../q:1", "?n=1"])
 def test_receipt_of_another_broker_stands_for_nothing_and_least_of_all_for_the_queue(
     broker, receipt
