@@ -251,7 +251,9 @@ class MemoryBroker(Broker):
         return str(self._last_id)
 
     def _place(self, row: Row) -> tuple[bool, datetime, int]:
-        return not (self.held_first and row.held_back), row.available_at, row.id
+        """Where a package stands that can be delivered."""
+        since = IN_FRONT if row.taken and self.late_in_front else row.available_at
+        return not (self.held_first and row.held_back), since, row.id
 
     def _refuse_too_large(self, tasks: Sequence[str]) -> None:
         for task in tasks:
@@ -259,10 +261,6 @@ class MemoryBroker(Broker):
                 raise TaskRefused(
                     f"the task has {len(task):,} characters; at most {self.max_payload:,} can be sent"
                 )
-
-    def _place(self, row: Row) -> tuple[datetime, int]:
-        """Where a package stands that can be delivered."""
-        return (IN_FRONT if row.taken and self.late_in_front else row.available_at, row.id)
 
     def _received(self, row: Row) -> Received:
         receipt = row.receipt if self.receipts else None
