@@ -45,6 +45,7 @@ ADAPTERS: Mapping[str, tuple[str, str]] = {
     "django_redis": ("djq.brokers.redis_cache", "django-redis"),
     "disque_nodes": ("djq.brokers.disque_client", "djq[redis]"),
     "mongo": ("djq.brokers.mongo_client", "djq[mongo]"),
+    "iron_mq": ("djq.brokers.ironmq_client", "djq[ironmq]"),
 }
 """For each key that chooses a broker: the module that makes it, and what to install for that."""
 

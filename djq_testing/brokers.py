@@ -23,6 +23,7 @@ FAKES: Mapping[str, str] = {
     "redis-receipts": "djq_testing.fakes.redis",
     "disque": "djq_testing.fakes.disque",
     "mongo": "djq_testing.fakes.mongo",
+    "ironmq": "djq_testing.fakes.ironmq",
 }
 """Brokers of which the real adapter is tested, and the module that puts a server in memory beneath it."""
 

@@ -39,8 +39,12 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
     },
     "ironmq": {
         "bulk_limit": 100,
+        "max_payload": 262_000,
         "new_receipts": True,
         "receipt_is_void": "when the lease ends",
+        "late_in_front": True,
+        "deletes_held": False,
+        "whole_seconds": True,
         "uncounts": False,
     },
     "sqs": {"bulk_limit": 10, "max_payload": 262_144, "shuffle": 0, "uncounts": False},
@@ -87,6 +91,8 @@ class MemoryBroker(Broker):
         receipts: bool = True,
         new_receipts: bool = False,
         receipt_is_void: ReceiptIsVoid = "when delivered again",
+        late_in_front: bool = False,
+        deletes_held: bool = True,
         counts: bool = True,
         uncounts: bool = True,
         counts_lapses: bool = False,
@@ -110,13 +116,16 @@ class MemoryBroker(Broker):
             receipt_is_void: When the receipt of a lost lease loses its force. "never": it names the
                 package, so that a late word is taken for that of whoever has the package by then.
                 "when given back": as that, but for a delivery that was itself released.
+            late_in_front: A package whose lease has ended comes before all that were never out. False: it
+                stands where a package would that was sent at that moment.
+            deletes_held: `delete` takes a package that is out, too. False: not before its lease has ended.
             counts: It says how often a package was delivered. False: nobody knows.
             uncounts: A delivery that is released unbegun is not counted. False: it was one all the same.
             counts_lapses: A lease that is extended after its end is counted as another delivery, though
                 nobody had the package in between.
             by_age: What was sent first is delivered first, even if it was held back or came back.
             delays: It can hold packages back until later.
-            whole_seconds: For how long they are held back is rounded up.
+            whole_seconds: It holds packages back for whole seconds, rounded up.
             held_first: What was held back goes first when it is due. False: in the order of the moments.
             bulk_limit: Most packages in one `dequeue`.
             max_payload: Most characters of a package; a larger one is refused.
@@ -133,6 +142,8 @@ class MemoryBroker(Broker):
             self.max_payload = max_payload  # type: ignore[misc]
         self.new_receipts = new_receipts
         self.receipt_is_void = receipt_is_void
+        self.late_in_front = late_in_front
+        self.deletes_held = deletes_held
         self.counts = counts
         self.uncounts = uncounts
         self.counts_lapses = counts_lapses
@@ -226,7 +237,12 @@ class MemoryBroker(Broker):
         self.acknowledge(id)
 
     def delete(self, id: str) -> None:
-        self._rows = [row for row in self._rows if str(row.id) != id]
+        now = self._clock.now()
+        self._rows = [
+            row
+            for row in self._rows
+            if str(row.id) != id or (not self.deletes_held and row.taken and row.available_at > now)
+        ]
         self.acknowledge(id)
 
     def purge_queue(self) -> None:
@@ -256,7 +272,9 @@ class MemoryBroker(Broker):
         return str(self._last_id)
 
     def _place(self, row: Row) -> tuple[bool, datetime, int]:
-        moment = IN_FRONT if self.by_age else row.available_at
+        """Where a package stands that can be delivered."""
+        in_front = self.by_age or (row.taken and self.late_in_front)
+        moment = IN_FRONT if in_front else row.available_at
         return not (self.held_first and row.held_back), moment, row.id
 
     def _refuse_too_large(self, tasks: Sequence[str]) -> None:

@@ -35,7 +35,6 @@ BROKER_KEYS = (
 _SET_ORM = "Remove it and set 'orm' to an alias of DATABASES."
 
 NOT_YET: Mapping[str, str] = {
-    "iron_mq": _SET_ORM,
     "sqs": _SET_ORM,
     "rollbar": "Remove it: failures are kept with their traceback, and logged.",
     "error_reporter": "Remove it: failures are kept with their traceback, and logged.",

@@ -36,7 +36,7 @@ ACCEPTED: dict[str, list[object]] = {
     "disque_nodes": [None, ("127.0.0.1:7711", "127.0.0.1:7712")],
     "disque_auth": [None, "secret"],
     "disque_fastack": [True, False],
-    "iron_mq": [None],
+    "iron_mq": [None, {}, {"token": "t", "project_id": "p"}],
     "sqs": [None],
     "orm": ["default", None],
     "mongo": [
@@ -110,7 +110,6 @@ REFUSED: dict[str, list[object]] = {
     "max_payload": [1_023, None, True, "1MB", 2**31],
 }
 LATER: dict[str, list[object]] = {
-    "iron_mq": [{}, {"token": "t"}],
     "sqs": [{"aws_region": "us-east-1"}],
     "rollbar": [{"access_token": "t"}],
     "error_reporter": [{"sentry": {"dsn": "d"}}, "myapp.errors.Reporter"],
