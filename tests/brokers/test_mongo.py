@@ -127,6 +127,24 @@ def test_who_is_late_for_all_takes_what_is_behind_them(make_here):
     assert (packages(stolen), packages(taken)) == (["a", "b"], ["c"])
 
 
+@servers
+@pytest.mark.parametrize("kind", KINDS)
+def test_of_receipts_of_first_and_second_deliveries_only_the_good_ones_count(mongo_port, kind):
+    with mongo_brokers(mongo_port(kind), clock=ManualClock()) as make:
+        broker = make()
+        broker.enqueue_many(["a", "b"])
+        given_back = receipts(broker.dequeue(2))
+        broker.release_many(given_back)
+        ((held, _),) = broker.dequeue()
+
+        broker.extend_many([held, given_back[1]])
+        sizes = [(broker.queue_size(), broker.lock_size())]
+        broker.acknowledge_many([held, given_back[1]])
+        sizes.append((broker.queue_size(), broker.lock_size()))
+
+    assert sizes == [(1, 1), (1, 0)]
+
+
 # The index, and round trips.
 
 
