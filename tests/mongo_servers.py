@@ -20,6 +20,12 @@ _PROGRAMS = {
     "secantus": "from secantus.cli import main; main()",
 }
 
+_ENDS_WITH_US = """
+import os, sys, threading
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
+"""
+"""The server's standard input ends with the process that started it, however that ends."""
+
 
 @contextmanager
 def mongo_server(kind, folder, *options):
@@ -30,11 +36,13 @@ def mongo_server(kind, folder, *options):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-c", _PROGRAMS[kind], *_arguments(kind, folder, port), *options]
+    program = _ENDS_WITH_US + _PROGRAMS[kind]
+    command = [sys.executable, "-c", program, *_arguments(kind, folder, port), *options]
+    piped = {"cwd": folder, "stdin": subprocess.PIPE}
     log = folder / "log.txt"
     with (
         log.open("w") as output,
-        subprocess.Popen(command, cwd=folder, stdout=output, stderr=output) as server,
+        subprocess.Popen(command, stdout=output, stderr=output, **piped) as server,
     ):
         try:
             _wait_for(server, port, log)
