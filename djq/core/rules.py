@@ -212,6 +212,7 @@ RULES: Mapping[str, Rule] = {
     "iron_mq": _optional(_OPTIONS, _is_mapping, secret=True),
     "sqs": _optional(_OPTIONS, _is_mapping, secret=True),
     "orm": _optional("an alias of DATABASES", _is_text),
+    "orm_notify": _SWITCH,
     "mongo": _optional(_OPTIONS, _is_mapping, secret=True),
     "mongo_db": _optional("text that is not empty", _is_text, none="the connection's own"),
     "broker_class": _optional("the dotted path of a Broker subclass", is_dotted_path),
