@@ -377,29 +377,6 @@ def test_server_that_does_not_know_a_command_is_asked_once_for_it():
     assert asked.count("BLMPOP") == 1
 
 
-# Round trips.
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_drain_costs_few_round_trips(kind):
-    asked = []
-
-    class Counting(FakeRedis):
-        def execute_command(self, *args, **options):
-            asked.append(args[0])
-            return super().execute_command(*args, **options)
-
-    options = {"retry_seconds": 60.0} if kind == "leases" else {}
-    broker = BROKERS[kind]("q", connect=Counting, wait_seconds=0, **options)
-    broker.enqueue_many(["x"] * 320)
-    sent = len(asked)
-    while taken := broker.dequeue(32):
-        broker.acknowledge_many([receipt for receipt, _ in taken])
-
-    # Scripts are loaded once each, and the last look finds nothing.
-    assert (sent, len(asked) - sent) == ((2, 11) if kind == "list" else (4, 25))
-
-
 # What is left, and whose receipts are good.
 
 
