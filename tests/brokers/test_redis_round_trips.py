@@ -7,12 +7,11 @@ from collections import Counter
 import pytest
 from fakeredis import FakeRedis, FakeServer
 
-from tests.brokers.redis_parts import BROKERS
+from tests.brokers.redis_parts import BROKERS, KINDS
 
 PACKAGES = 10_000
 BULK = 32
 COST_MAX = 0.2
-KINDS = list(BROKERS)
 
 
 class CountingServer:
@@ -53,7 +52,8 @@ def test_a_drain_costs_few_round_trips(kind):
         count += len(taken)
         broker.acknowledge_many([receipt for receipt, _ in taken])
 
-    # One to take and, with receipts, one to acknowledge a batch; each script is refused, loaded and said again once.
+    # One to take and, with receipts, one to acknowledge a batch; each script is refused once, loaded
+    # and said again.
     batches = -(-PACKAGES // BULK)
     trips = 2 * batches + 5 if kind == "leases" else batches + 1
     assert count == PACKAGES
