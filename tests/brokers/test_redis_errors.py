@@ -144,9 +144,10 @@ def test_command_whose_answer_was_lost_is_not_said_again(redis_name, kind, word)
 
 
 def test_packages_whose_answer_was_lost_are_counted_and_others_are_not(redis_name, server):
+    on_redis("list", redis_name).dequeue()  # the server learns the script
     on_redis("list", redis_name).enqueue_many(["a", "b", "c"])
     database = redis.connection.parse_url(REDIS_URL).get("db", 0)
-    with losing_answers_to(b"LMPOP") as (port, _):
+    with losing_answers_to(b"EVALSHA") as (port, _):
         cut_off = on_redis("list", redis_name, url=f"redis://127.0.0.1:{port}/{database}")
         with pytest.raises(BrokerUnavailable) as lost:
             cut_off.dequeue(2)

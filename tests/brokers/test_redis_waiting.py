@@ -56,7 +56,7 @@ def test_package_wakes_who_waits(redis_name, server, kind):
 
 def test_package_wakes_who_waits_at_an_old_server(redis_name, server):
     broker = patient("list", redis_name)
-    broker._takes_many = False
+    broker._waits_for_many = False
     with waiting(server, broker) as (coming,):
         on_redis("list", redis_name).enqueue("x")
 
@@ -97,8 +97,9 @@ def test_lease_that_ends_wakes_who_waits_by_the_server_s_clock(redis_name, serve
     assert 0.2 < (after[0] - before[0]) + (after[1] - before[1]) / 1e6 < SOON_SECONDS
 
 
-def test_package_for_later_wakes_who_waits_when_its_time_has_come(redis_name):
-    broker = patient("leases", redis_name)
+@pytest.mark.parametrize("kind", KINDS)
+def test_package_for_later_wakes_who_waits_when_its_time_has_come(redis_name, kind):
+    broker = patient(kind, redis_name)
     broker.enqueue_later(["x"], 0.2)
 
     before = time.monotonic()

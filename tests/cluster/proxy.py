@@ -66,6 +66,9 @@ class Proxy:
                 continue
             pair = near, socket.create_connection(self._server)
             self._pairs.append(pair)
+            for each in pair:
+                # What a client says in two pieces is not to wait for the word that the first has come.
+                each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             for source, target in (pair, pair[::-1]):
                 answers = source is pair[1]
                 threading.Thread(
