@@ -159,7 +159,7 @@ class Bell:
         return float("inf") if seconds is None else float(seconds)
 
     def _read(self, raw: Any) -> None:
-        """Read what has come without a question; never waits."""
+        """Read all that has come without a question; never waits."""
         if not hasattr(raw, "pgconn"):
             raw.poll()
             self._note_older_driver(raw)
