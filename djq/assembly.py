@@ -16,6 +16,7 @@ from django.core.cache.backends.locmem import LocMemCache
 from django.core.cache.backends.redis import RedisCache
 
 from djq.brokers.orm import OrmBroker, ServerClock
+from djq.brokers.orm_bell import Bell
 from djq.components.scheduler import Queue
 from djq.conf import get_config, make_signer
 from djq.core.codec import Codec
@@ -104,8 +105,7 @@ def make_broker(config: Config, list_key: str | None = None) -> Broker:
     if config.broker_class is not None:
         return _custom(config.broker_class, key)
     if config.orm is not None and config.broker_name == "orm":
-        clock = _clock_of(config.orm)
-        return OrmBroker(key, alias=config.orm, clock=clock, retry_seconds=config.retry)
+        return _on_orm(config, config.orm, key)
     module, install = ADAPTERS[config.broker_name]
     adapter: MakeAdapter = _part_of(module, install).make_broker
     own = {"host_clock": SystemClock()} if config.broker_name in MEASURING else {}
@@ -309,6 +309,14 @@ def make_plan(config: Config, broker: Broker, *, run_once: bool) -> Plan:
         stop_timeout=config.stop_timeout,
         run_once=run_once,
     )
+
+
+def _on_orm(config: Config, alias: str, list_key: str) -> Broker:
+    clock = _clock_of(alias)
+    # On a clock that stands in for the server's, nothing waits at the server.
+    waits = config.orm_notify and wiring().clock is None
+    bell = Bell(alias, list_key, clock=clock) if waits else None
+    return OrmBroker(list_key, alias=alias, clock=clock, retry_seconds=config.retry, bell=bell)
 
 
 def _custom(path: str, list_key: str) -> Broker:

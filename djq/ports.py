@@ -301,7 +301,7 @@ class Broker:
     """It keeps a package until it is acknowledged, and delivers it again after `retry` seconds."""
 
     blocks: ClassVar[bool] = False
-    """An empty `dequeue` has waited (at most about a second); otherwise the pusher waits `poll` seconds."""
+    """An empty `dequeue` has waited, about a second at most; if not, the pusher waits `poll` seconds."""
 
     delays: ClassVar[bool] = False
     """It can hold packages back: `enqueue_later`."""

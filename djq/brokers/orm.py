@@ -26,6 +26,7 @@ from django.db.transaction import TransactionManagementError
 from django.db.utils import Error
 from django.utils import timezone
 
+from djq.brokers.orm_bell import Bell, Heard
 from djq.brokers.orm_claim import Claim, Wish, claim_for
 from djq.brokers.orm_clock import ServerClock
 from djq.brokers.orm_rows import Held, all_rows, delete_rows, queue_table
@@ -68,6 +69,7 @@ class OrmBroker(Broker):
         clock: Clock,
         retry_seconds: float,
         claim: Claim | None = None,
+        bell: Bell | None = None,
     ) -> None:
         """Make a broker; nothing is asked of the database yet.
 
@@ -77,6 +79,7 @@ class OrmBroker(Broker):
             clock: Whose time the leases keep; a `ServerClock` where hosts share the queue.
             retry_seconds: How long a lease lasts.
             claim: How rows are taken; the best way for the database when left out.
+            bell: Wakes who waits, where the database can. None: an empty `dequeue` never waits.
         """
         if len(list_key) > KEY_CHARACTERS_MAX:
             raise ConfigError(
@@ -89,6 +92,8 @@ class OrmBroker(Broker):
         self._clock = clock
         self._lease = timedelta(seconds=retry_seconds)
         self._claim = claim
+        self._own_bell = bell
+        self._looks_first = True
 
     def enqueue(self, task: str) -> str | None:
         return self.enqueue_many([task])[0]
@@ -107,6 +112,22 @@ class OrmBroker(Broker):
         return self._serve(lambda: self._insert_all(tasks, delay)) if tasks else []
 
     def dequeue(self, limit: int = 1) -> list[Received]:
+        bell = self._bell
+        if bell is None:
+            return self._take(limit)
+        taken: list[Received] = []
+        if self._looks_first:
+            bell.hush()
+            taken = self._take(limit)
+        heard = None if taken else bell.wait()
+        if heard in {Heard.RING, Heard.DUE}:
+            taken = self._take(limit)
+        # A row that is due and that nobody gets is held by others: there is no waiting for them.
+        self.blocks = bool(taken) or heard in {Heard.RING, Heard.NOTHING}  # type: ignore[misc]
+        self._looks_first = bool(taken) or heard is Heard.DEAF
+        return taken
+
+    def _take(self, limit: int) -> list[Received]:
         def take() -> list[Received]:
             now = self._clock.now()
             wish = Wish(
@@ -150,6 +171,9 @@ class OrmBroker(Broker):
             held.update(lock=None, available_at=self._column_value(IN_FRONT), **uncounted)
 
         self._each_held(ids, free)
+        bell = self._bell
+        if bell is not None:
+            self._serve(bell.ring)
 
     def fail(self, id: str) -> None:
         self.acknowledge(id)
@@ -192,12 +216,19 @@ class OrmBroker(Broker):
         return f"ORM {self._alias} ({self._connection.vendor})"
 
     def close(self) -> None:
+        if self._own_bell is not None:
+            self._own_bell.close()
         with suppress(Error):
             self._connection.close()
 
     @property
     def _connection(self) -> BaseDatabaseWrapper:
         return connections[self._alias]
+
+    @property
+    def _bell(self) -> Bell | None:
+        bell = self._own_bell
+        return bell if bell is not None and bell.works else None
 
     def _rows(self) -> QuerySet[OrmQ]:
         return all_rows(self._alias).filter(key=self.list_key)
@@ -234,8 +265,14 @@ class OrmBroker(Broker):
         due = connection.ops.adapt_datetimefield_value(moment)
         statement = f"INSERT INTO {queue_table(connection)} ({columns}) VALUES {rows}"  # noqa: S608
         parameters = [each for task in tasks for each in (self.list_key, task, due)]
+        if returns:
+            statement = f"{statement} RETURNING id"
+            bell = self._bell
+            if bell is not None:
+                statement, channel = bell.ringing(statement)
+                parameters += channel
         with connection.cursor() as cursor:
-            cursor.execute(f"{statement} RETURNING id" if returns else statement, parameters)
+            cursor.execute(statement, parameters)
             return [str(row[0]) for row in cursor.fetchall()] if returns else [None] * len(tasks)
 
     def _column_value(self, moment: datetime) -> Any:

@@ -80,6 +80,9 @@ class Config:
     orm: str | None = None
     """Alias of the Django database that holds the queue. None: not used."""
 
+    orm_notify: bool = True
+    """Whether a queue in PostgreSQL wakes clusters that wait, by LISTEN and NOTIFY."""
+
     mongo: Mapping[str, Any] | str | None = attrs.field(default=None, repr=False)
     """Options of pymongo's MongoClient, or a URI. None: not used."""
 

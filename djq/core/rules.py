@@ -210,6 +210,7 @@ RULES: Mapping[str, Rule] = {
     "iron_mq": _optional(_OPTIONS, _is_mapping, secret=True),
     "sqs": _optional(_OPTIONS, _is_mapping, secret=True),
     "orm": _optional("an alias of DATABASES", _is_text),
+    "orm_notify": _SWITCH,
     "mongo": _optional(
         "a dict of MongoClient's options, or a URI (mongodb://...)",
         _or(_is_mapping, _is_mongo_uri),

@@ -8,6 +8,7 @@ from djq.brokers.redis_leases import LeasingRedisBroker
 from tests.caches import REDIS_URL
 
 BROKERS = {"list": RedisBroker, "leases": LeasingRedisBroker}
+KINDS = list(BROKERS)
 AWAY = "redis://:hunter2@127.0.0.1:1/0"
 
 
@@ -16,3 +17,7 @@ def on_redis(kind, key, *, url=REDIS_URL, wait_seconds=0.0, **options):
     if kind == "leases":
         options = {"retry_seconds": 60.0, **options}
     return BROKERS[kind](key, connect=read_server(url), wait_seconds=wait_seconds, **options)
+
+
+def packages(taken):
+    return [package.decode() for _, package in taken]

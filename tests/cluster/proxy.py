@@ -22,6 +22,8 @@ class Proxy:
         self.port = self._listening.getsockname()[1]
         self.holds_some = False
         """Something has come since it was stalled, and is held up."""
+        self.asked = 0
+        """How many pieces came for the server: about one for each question."""
         self._how = None
         self._open = threading.Event()
         self._open.set()
@@ -79,6 +81,7 @@ class Proxy:
     def _pass_on(self, source, target, *, answers):
         with suppress(OSError):
             while piece := source.recv(PIECE_BYTES):
+                self.asked += not answers
                 if self._how == "truncate" and answers:
                     target.sendall(piece[: len(piece) // 2])
                     break

@@ -74,11 +74,10 @@ def test_task_longer_than_its_lease_runs_once(make_project):
 @on("postgres")
 def test_what_a_dead_cluster_held_is_run_by_another(make_project, kind):
     project = make_project(kind, workers=2, retry=2)
-    doomed = project.start()
+    doomed, heir = project.start(), project.start()
     for number in range(20):
         async_task(tasks.note, project.file("runs"), number, 0.2)
     wait_until(lambda: len(project.lines("runs")) > 4, 5, "running tasks", doomed.tail)
-    heir = project.start()
 
     os.killpg(doomed.pid, signal.SIGKILL)
 

@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import pytest
 
 from tests import settings
 from tests.cluster.broker_promises import BrokerPromises, Reach
-from tests.cluster.harness import SERVERS, marks_of
+from tests.cluster.harness import SERVERS, on
 
 
-class OrmPromises(BrokerPromises):
-    kind = ""
+@on("postgres", "mariadb")
+class TestOrm(BrokerPromises):
     ENDLESS_PATIENCE = True
 
     @pytest.fixture
-    def reach(self):
-        server = settings.SERVERS[SERVERS[self.kind]]
-        return Reach(
-            server["HOST"], int(server["PORT"]), lambda port: {"kind": self.kind, "port": port}
-        )
-
-
-class TestOnPostgres(OrmPromises):
-    kind = "postgres"
-    pytestmark: ClassVar = [*marks_of("postgres")]
-
-
-class TestOnMariadb(OrmPromises):
-    kind = "mariadb"
-    pytestmark: ClassVar = [*marks_of("mariadb")]
+    def reach(self, kind):
+        server = settings.SERVERS[SERVERS[kind]]
+        return Reach(server["HOST"], int(server["PORT"]), lambda port: {"kind": kind, "port": port})

@@ -39,6 +39,7 @@ ACCEPTED: dict[str, list[object]] = {
     "iron_mq": [None, {}, {"token": "t", "project_id": "p"}],
     "sqs": [None],
     "orm": ["default", None],
+    "orm_notify": [True, False],
     "mongo": [
         None,
         {},
@@ -87,6 +88,7 @@ REFUSED: dict[str, list[object]] = {
     "iron_mq": NO_OPTIONS,
     "sqs": NO_OPTIONS,
     "orm": NO_TEXT,
+    "orm_notify": NO_SWITCH,
     "mongo": [*NO_OPTIONS, "http://localhost", ""],
     "mongo_db": NO_TEXT,
     "broker_class": [5, "", "CustomBroker", ".broker", "my app.Broker", "a..b", list],
