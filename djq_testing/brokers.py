@@ -21,9 +21,14 @@ NAMES = tuple(dict.fromkeys(["memory", "orm", *KINDS]))
 FAKES: Mapping[str, str] = {
     "redis": "djq_testing.fakes.redis",
     "redis-receipts": "djq_testing.fakes.redis",
+    "disque": "djq_testing.fakes.disque",
+    "mongo": "djq_testing.fakes.mongo",
     "ironmq": "djq_testing.fakes.ironmq",
 }
 """Brokers of which the real adapter is tested, and the module that puts a server in memory beneath it."""
+
+EXTRAS: Mapping[str, str] = {"mongo": "testing-mongo"}
+"""The extra that brings the server in memory, where it is not `testing`."""
 
 MakeOne = Callable[[Config, str, Clock], Broker]
 """Gives the broker of a queue: the settings, the queue's name, and what leases go by."""
@@ -37,14 +42,13 @@ def brokers_like(name: str, clock: Clock) -> BrokerMaker:
 
     Args:
         name: "orm" for the real broker in the test's own database, "redis" or "redis-receipts" for
-            the real broker on a Redis in memory, "ironmq" for the real one on an IronMQ in memory, "memory"
-            for a queue in memory, or another documented broker for a queue in memory that behaves like it:
-            "disque", "sqs", "mongo".
+            the real broker on a Redis in memory, "disque", "ironmq", "sqs" and "mongo" for the real ones
+            on servers in memory of their kinds, "memory" for a queue in memory.
         clock: What leases go by.
 
     Raises:
         ValueError: There is no broker of that name.
-        ModuleNotFoundError: It needs a library of the extra `testing`.
+        ModuleNotFoundError: It needs a library of the extra `testing`, or of one of `EXTRAS`.
     """
     if name not in NAMES:
         raise ValueError(f"{name!r} is no broker of djq_broker; there are {', '.join(NAMES)}")
@@ -75,7 +79,7 @@ def _maker_of(name: str) -> MakeOne:
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             f"the broker {name!r} of a test stands on a server in memory, and {error.name} is not "
-            "installed: pip install 'djq[testing]'",
+            f"installed: pip install 'djq[{EXTRAS.get(name, 'testing')}]'",
             name=error.name,
         ) from error
     maker: MakeOne = fakes.broker_maker(name)

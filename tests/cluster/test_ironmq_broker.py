@@ -1,7 +1,8 @@
 """Real clusters on an IronMQ of our own, over HTTP: what is promised of every broker.
 
-Each lease is renewed by a request of its own. So clusters that are cut off hold few leases, and longer ones: a
-busy machine would be too slow to renew what has piled up meanwhile. The real service knows none below 30 seconds.
+Each lease is renewed by a request of its own. So clusters that are cut off hold few leases, and longer ones:
+a busy machine would be too slow to renew what has piled up meanwhile. The real service knows none below half
+a minute.
 """
 
 from __future__ import annotations
