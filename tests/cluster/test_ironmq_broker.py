@@ -29,8 +29,6 @@ class IronMqPromises(BrokerPromises):
 
 
 class TestIronMq(IronMqPromises):
-    RETRY = 2
-
     test_a_way_that_is_cut_three_times_costs_nothing_but_what_was_under_way = None
 
 
