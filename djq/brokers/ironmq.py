@@ -43,8 +43,8 @@ KEEP_SECONDS_MAX = 2_592_000
 GONE = 404
 LOST = (403, GONE)
 """The answers to a word about a reservation that has ended, or a message that is no more."""
-LOST_MAX = 10_000
-"""How many lost receipts are remembered."""
+VOID_MAX = 10_000
+"""How many void receipts are remembered."""
 REFUSALS = (400, 413)
 """The answers to what can never be sent."""
 
@@ -89,8 +89,8 @@ class IronMqBroker(Broker):
         self._queue_options = {} if keep_seconds is None else {"message_expiration": keep_seconds}
         self._client: Any = None
         self._told_to_keep = keep_seconds is None
-        self._lost: dict[str, None] = {}
-        """Receipts whose lease is known to be lost, oldest first."""
+        self._void: dict[str, None] = {}
+        """Receipts whose lease is known to be over, oldest first."""
 
     def enqueue(self, task: str) -> str | None:
         return self.enqueue_many([task])[0]
@@ -143,22 +143,18 @@ class IronMqBroker(Broker):
     def acknowledge_many(self, ids: Iterable[str]) -> None:
         """Delete messages, one call for up to a hundred; one by one where a lease among them is lost."""
         for held in _hundreds([*self._held(ids).items()]):
-            messages = [{"id": message, "reservation_id": name} for _, (message, name) in held]
-            if len(held) > 1:
-                with self._served(*LOST) as queue:
-                    queue.delete_multiple(messages={"messages": messages})
-                    continue
-            for receipt, parts in held:
-                with self._served(*LOST) as queue:
-                    queue.delete(*parts)
-                    continue
-                self._lose(receipt)
+            if len(held) == 1 or not self._delete_all(held):
+                for _, parts in held:
+                    with self._served(*LOST) as queue:
+                        queue.delete(*parts)
+            for receipt, _ in held:
+                self._forget(receipt)
 
     def extend(self, id: str) -> str:
         for message, name in self._held([id]).values():
             with self._served(*LOST) as queue:
                 return f"{message}:{queue.touch(message, name, self._lease)['reservation_id']}"
-            self._lose(id)
+            self._forget(id)
         return id
 
     def extend_many(self, ids: Iterable[str]) -> dict[str, str]:
@@ -183,6 +179,7 @@ class IronMqBroker(Broker):
         for parts in self._held([id]).values():
             with self._served(*LOST) as queue:
                 queue.release(*parts)
+            self._forget(id)
 
     def fail(self, id: str) -> None:
         self.acknowledge(id)
@@ -243,24 +240,32 @@ class IronMqBroker(Broker):
                 ) from error
             return [str(id) for _, id in zip(portion, told["ids"], strict=True)]
 
+    def _delete_all(self, held: Sequence[tuple[str, tuple[str, str]]]) -> bool:
+        """Delete messages by one request; False when one of the leases among them was lost."""
+        named = [{"id": message, "reservation_id": name} for _, (message, name) in held]
+        with self._served(*LOST) as queue:
+            queue.delete_multiple(messages={"messages": named})
+            return True
+        return False
+
     def _held(self, receipts: Iterable[str]) -> dict[str, tuple[str, str]]:
-        """The ids of message and reservation by receipt; without what is lost, or another broker's."""
+        """The ids of message and reservation by receipt; without what is over, or another broker's."""
         found = {
             receipt: _RECEIPT.fullmatch(receipt)
             for receipt in receipts
-            if receipt not in self._lost
+            if receipt not in self._void
         }
         return {receipt: (match[1], match[2]) for receipt, match in found.items() if match}
 
-    def _lose(self, receipt: str) -> None:
-        """Remember a lost lease, so that nothing is asked for it again.
+    def _forget(self, receipt: str) -> None:
+        """Remember that a lease is over, so that nothing is asked about it again.
 
-        A cluster that was cut off for long renews and acknowledges many of them, each by a request of its
-        own: it would lose the next leases meanwhile.
+        Each renewal is a request, and a cluster renews what it acknowledged a moment ago, or lost while it
+        was cut off: with many of these it would lose the next leases meanwhile.
         """
-        self._lost[receipt] = None
-        if len(self._lost) > LOST_MAX:
-            del self._lost[next(iter(self._lost))]
+        self._void[receipt] = None
+        if len(self._void) > VOID_MAX:
+            del self._void[next(iter(self._void))]
 
     def _set_up(self) -> None:
         """See that the queue is there, and that it keeps messages."""

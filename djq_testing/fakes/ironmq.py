@@ -144,6 +144,12 @@ class IronMqService:
             queue = self._there(name) if name in self.queues else Queue()
             return min((message.due_at for message in queue.messages.values()), default=None)
 
+    def lent(self, name: str) -> int:
+        """How many messages are out; the real service does not tell."""
+        with self._lock:
+            queue = self._there(name) if name in self.queues else Queue()
+            return len([each for each in queue.messages.values() if self._is_reserved(each)])
+
     def _route(self, verb: str, name: str, id: str, told: Told) -> Answer:
         if verb == "PUT":
             return 200, self._create(name, told)
@@ -350,6 +356,10 @@ class FakeIronMqBroker(IronMqBroker):
     def __init__(self, list_key: str, *, service: IronMqService, **options: Any) -> None:
         super().__init__(list_key, connect=connector(service), **options)
         self.service = service
+
+    def lock_size(self) -> int | None:
+        """How many packages are out: the real service does not tell."""
+        return self.service.lent(self.list_key)
 
     def next_available(self) -> datetime | None:
         """When the next package comes; in the past: it is here. None: there is none."""

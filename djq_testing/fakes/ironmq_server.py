@@ -105,7 +105,8 @@ class _Handler(BaseHTTPRequestHandler):
             answer = server.service.answer(*request)
             if self.path.endswith("/reservations"):
                 return self._waited(request, answer)
-            server.news.notify_all()
+            if self.path.endswith(("/messages", "/release")):
+                server.news.notify_all()
             return answer
 
     def _waited(self, request: tuple[str, str, bytes, str], answer: Answer) -> Answer:

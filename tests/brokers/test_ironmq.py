@@ -273,6 +273,21 @@ def test_lost_lease_among_many_leaves_the_others_acknowledged(broker, service, c
     assert packages(broker.dequeue(5)) == ["a"]
 
 
+def test_nothing_is_asked_about_a_lease_that_is_over(broker, service):
+    broker.enqueue_many(["a", "b", "c"])
+    over = [receipt for receipt, _ in broker.dequeue(3)]
+    broker.acknowledge_many(over[:2])
+    broker.release(over[2])
+    asked = len(service.asked)
+
+    assert broker.extend_many(over) == {}
+    broker.acknowledge_many(over)
+    broker.release_many(over)
+
+    assert service.asked[asked:] == []
+    assert packages(broker.dequeue(5)) == ["c"]
+
+
 def test_nothing_is_asked_twice_about_a_lease_that_is_lost(broker, service, clock):
     broker.enqueue_many(["a", "b", "c"])
     lost, *others = [receipt for receipt, _ in broker.dequeue(3)]
@@ -290,9 +305,9 @@ def test_nothing_is_asked_twice_about_a_lease_that_is_lost(broker, service, cloc
     assert packages(broker.dequeue(5)) == ["b", "c"]
 
 
-def test_lost_leases_are_forgotten_in_the_end(broker, service):
+def test_leases_that_are_over_are_forgotten_in_the_end(broker, service):
     for number in range(10_001):
-        broker._lose(f"{number}:x")
+        broker._forget(f"{number}:x")
     broker.enqueue("a")
     asked = len(service.asked)
 
@@ -301,7 +316,7 @@ def test_lost_leases_are_forgotten_in_the_end(broker, service):
     broker.extend("0:x")
 
     assert service.asked[asked:] == ["POST messages ID touch"]
-    assert len(broker._lost) == 10_000
+    assert len(broker._void) == 10_000
 
 
 @pytest.mark.parametrize("receipt", ["", "x", ":", "7:", ":7", "7/touch:1", "../q:1", "?n=1"])

@@ -1,0 +1,34 @@
+"""`djq_broker("ironmq")`: djq's own adapter on an IronMQ in memory, on the test's clock."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from djq.brokers import get_broker
+from djq.brokers.ironmq import IronMqBroker
+from djq.tasks import async_task, result
+
+pytestmark = pytest.mark.djq_broker("ironmq")
+
+
+def test_leases_are_the_real_ones_and_go_by_the_test_s_clock(djq_broker, djq_cluster, djq_clock):
+    async_task("math.sqrt", 4, task_name="root")
+    ((_, _),) = djq_broker.dequeue()
+    began = djq_clock.now()
+
+    djq_cluster.run_until_idle()
+
+    assert isinstance(djq_broker, IronMqBroker)
+    assert result("root") == 2
+    assert timedelta(seconds=60) <= djq_clock.now() - began < timedelta(seconds=70)
+    assert (djq_broker.queue_size(), djq_broker.lock_size()) == (0, 0)
+
+
+def test_queues_of_one_test_are_at_one_service(djq_broker):
+    other = get_broker("other")
+    async_task("math.sqrt", 4, broker=other)
+
+    assert (djq_broker.queue_size(), other.queue_size()) == (0, 1)
+    assert other.service is djq_broker.service
