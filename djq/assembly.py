@@ -43,6 +43,7 @@ MakeAdapter = Callable[..., Broker]
 ADAPTERS: Mapping[str, tuple[str, str]] = {
     "redis": ("djq.brokers.redis_client", "djq[redis]"),
     "django_redis": ("djq.brokers.redis_cache", "django-redis"),
+    "sqs": ("djq.brokers.sqs_client", "djq[sqs]"),
 }
 """For each key that chooses a broker: the module that makes it, and what to install for that."""
 

@@ -21,8 +21,12 @@ NAMES = tuple(dict.fromkeys(["memory", "orm", *KINDS]))
 FAKES: Mapping[str, str] = {
     "redis": "djq_testing.fakes.redis",
     "redis-receipts": "djq_testing.fakes.redis",
+    "sqs": "djq_testing.fakes.sqs",
 }
 """Brokers of which the real adapter is tested, and the module that puts a server in memory beneath it."""
+
+EXTRAS: Mapping[str, str] = {"sqs": "testing-sqs"}
+"""The extra of djq that brings what a fake stands on, where that is not `testing`."""
 
 MakeOne = Callable[[Config, str, Clock], Broker]
 """Gives the broker of a queue: the settings, the queue's name, and what leases go by."""
@@ -36,13 +40,14 @@ def brokers_like(name: str, clock: Clock) -> BrokerMaker:
 
     Args:
         name: "orm" for the real broker in the test's own database, "redis" or "redis-receipts" for
-            the real broker on a Redis in memory, "memory" for a queue in memory, or another documented
-            broker for a queue in memory that behaves like it: "disque", "ironmq", "sqs", "mongo".
+            the real broker on a Redis in memory, "sqs" for the real broker on an SQS in memory, "memory"
+            for a queue in memory, or another documented broker for a queue in memory that behaves like
+            it: "disque", "ironmq", "mongo".
         clock: What leases go by.
 
     Raises:
         ValueError: There is no broker of that name.
-        ModuleNotFoundError: It needs fakeredis, of the extra `testing`.
+        ModuleNotFoundError: It needs what the extra `testing` brings, or `testing-sqs`.
     """
     if name not in NAMES:
         raise ValueError(f"{name!r} is no broker of djq_broker; there are {', '.join(NAMES)}")
@@ -73,7 +78,7 @@ def _maker_of(name: str) -> MakeOne:
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             f"the broker {name!r} of a test stands on a server in memory, and {error.name} is not "
-            "installed: pip install 'djq[testing]'",
+            f"installed: pip install 'djq[{EXTRAS.get(name, 'testing')}]'",
             name=error.name,
         ) from error
     maker: MakeOne = fakes.broker_maker(name)

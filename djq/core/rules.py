@@ -39,7 +39,6 @@ NOT_YET: Mapping[str, str] = {
     "disque_auth": _SET_ORM,
     "disque_fastack": _SET_ORM,
     "iron_mq": _SET_ORM,
-    "sqs": _SET_ORM,
     "mongo": _SET_ORM,
     "mongo_db": _SET_ORM,
     "rollbar": "Remove it: failures are kept with their traceback, and logged.",
