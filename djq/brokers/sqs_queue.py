@@ -159,7 +159,9 @@ class ConnectedToSqs(Broker):
             words = f"{type(error).__name__}: {_USER.sub('//', str(error))}"
         else:
             return
-        raise BrokerUnavailable(f"SQS did not serve the queue {self.queue_name!r}: {words}")
+        raise BrokerUnavailable(
+            f"SQS did not serve the queue {self.queue_name!r}: {words}"
+        ) from None
 
 
 def _found(client: Any, name: str) -> str | None:

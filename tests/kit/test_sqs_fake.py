@@ -154,5 +154,7 @@ def _without_moto():
 
 @pytest.mark.usefixtures("_without_moto")
 def test_a_broker_whose_library_is_missing_names_the_extra():
-    with pytest.raises(ModuleNotFoundError, match=r"moto.* is not .*pip install 'djq\[testing-sqs\]'"):
+    with pytest.raises(
+        ModuleNotFoundError, match=r"moto.* is not .*pip install 'djq\[testing-sqs\]'"
+    ):
         brokers_like("sqs", ManualClock())
