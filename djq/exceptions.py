@@ -18,6 +18,12 @@ class TaskRefused(DjqError):
 class BrokerUnavailable(DjqError):
     """The broker did not answer; try again later."""
 
+    def __init__(self, *words: object, taken_max: int | None = None) -> None:
+        super().__init__(*words)
+        self.taken_max = taken_max
+        """Most packages that a `dequeue` took off the queue and that did not arrive: they are lost where
+        there are no receipts. None: not known, so as many as were asked for."""
+
 
 class StoreUnavailable(DjqError):
     """The result store did not answer; nothing was saved, try again later."""

@@ -77,6 +77,12 @@ _says(events.BatchSaved, logging.INFO)(lambda e: f"Processed {e.count} tasks")
 _says(events.PackageRefused, logging.ERROR)(
     lambda e: f"a package was refused and failed with the broker (receipt {e.receipt}): {e.reason}"
 )
+_says(events.PackagesAdrift, logging.ERROR)(
+    lambda e: (
+        f"up to {e.count_max} packages may be lost: the broker's answer did not come, "
+        "and it keeps no receipts"
+    )
+)
 _says(events.ServiceAway, logging.ERROR)(
     lambda e: f"the {e.service} does not answer, trying again: {e.reason}"
 )

@@ -27,7 +27,7 @@ IN_FRONT = datetime(1970, 1, 1, tzinfo=UTC)
 ReceiptIsVoid = Literal["when the lease ends", "when delivered again", "never"]
 
 KINDS: Mapping[str, Mapping[str, Any]] = {
-    "redis": {"receipts": False, "delays": False},
+    "redis": {"receipts": False, "held_first": True},
     "redis-receipts": {},
     "disque": {"receipt_is_void": "never", "uncounts": False},
     "ironmq": {
@@ -50,6 +50,8 @@ class Row:
     id: int
     package: str
     available_at: datetime
+    held_back: bool = False
+    """It was sent to be delivered later."""
     taken: bool = False
     attempts: int = 0
     """How often it was taken; names its deliveries, so it never goes back."""
@@ -79,6 +81,7 @@ class MemoryBroker(Broker):
         counts: bool = True,
         uncounts: bool = True,
         delays: bool = True,
+        held_first: bool = False,
         bulk_limit: int | None = None,
         max_payload: int | None = None,
         shuffle: int | None = None,
@@ -97,6 +100,7 @@ class MemoryBroker(Broker):
             counts: It says how often a package was delivered. False: nobody knows.
             uncounts: A delivery that is released unbegun is not counted. False: it was one all the same.
             delays: It can hold packages back until later.
+            held_first: What was held back goes first when it is due. False: in the order of the moments.
             bulk_limit: Most packages in one `dequeue`.
             max_payload: Most characters of a package; a larger one is refused.
             shuffle: A seed: packages are delivered in any order. None: oldest first.
@@ -114,6 +118,7 @@ class MemoryBroker(Broker):
         self.receipt_is_void = receipt_is_void
         self.counts = counts
         self.uncounts = uncounts
+        self.held_first = held_first
         self._clock = clock
         self._lease = timedelta(seconds=retry_seconds)
         self._order = None if shuffle is None else random.Random(shuffle)
@@ -149,12 +154,12 @@ class MemoryBroker(Broker):
             return super().enqueue_later(tasks, seconds)
         self._refuse_too_large(tasks)
         due = self._clock.now() + timedelta(seconds=seconds)
-        return [self._send(task, due) for task in tasks]
+        return [self._send(task, due, held_back=True) for task in tasks]
 
     def dequeue(self, limit: int = 1) -> list[Received]:
         now = self._clock.now()
         due = [row for row in self._rows if row.available_at <= now]
-        due.sort(key=lambda row: (row.available_at, row.id))
+        due.sort(key=self._place)
         if self._order is not None:
             self._order.shuffle(due)
         taken = due[: limit if self.bulk_limit is None else min(limit, self.bulk_limit)]
@@ -219,10 +224,13 @@ class MemoryBroker(Broker):
     def info(self) -> str:
         return "Memory"
 
-    def _send(self, task: str, due: datetime) -> str:
+    def _send(self, task: str, due: datetime, *, held_back: bool = False) -> str:
         self._last_id += 1
-        self._rows.append(Row(self._last_id, task, due))
+        self._rows.append(Row(self._last_id, task, due, held_back))
         return str(self._last_id)
+
+    def _place(self, row: Row) -> tuple[bool, datetime, int]:
+        return not (self.held_first and row.held_back), row.available_at, row.id
 
     def _refuse_too_large(self, tasks: Sequence[str]) -> None:
         for task in tasks:

@@ -1,26 +1,79 @@
 """The default broker: a list in Redis, and what it shares with its twin that keeps receipts.
 
 A package is appended with RPUSH, and is gone from the server when it is taken from the other end: at most
-once. Where the server has BLMPOP (Redis 7, Valkey), one command waits for packages and takes many; on
-Redis 6 a transaction of two takes many, and BLPOP waits.
+once. One script takes many; who finds nothing waits, by BLMPOP, which takes many too, or by BLPOP on
+Redis 6. What is held back is in a sorted set beside the list, by the moment when it is due, and goes
+first then. The name of that set has the list's in braces, so that a Redis Cluster has both in one place.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from djq.brokers.portions import CHARACTERS_MAX, parted
 from djq.exceptions import BrokerUnavailable
-from djq.ports import Broker, Received
+from djq.ports import Broker, Clock, Received
 
 __all__ = ["ConnectedToRedis", "RedisBroker"]
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 WAIT_SECONDS = 1.0
 """How long an empty `dequeue` waits; a stop of the cluster waits as long."""
+
+COMMON = """
+local now = tonumber(ARGV[1])
+if not now then
+  local time = redis.call('TIME')
+  now = time[1] * 1000000 + time[2]
+end
+local unpack = unpack or table.unpack
+local function digits(number) return string.format('%016.0f', number) end
+"""
+"""What each script begins with. Its first argument is the moment in microseconds, '': the server's own."""
+
+# Keys of both: the list, what is held back, and the number of the last package held back. A package that
+# is held back has its number before it, so that no two are the same, and what is due at once keeps its order.
+
+_HOLD = """
+local number = redis.call('INCRBY', KEYS[3], #ARGV - 2) - (#ARGV - 2)
+local held = {}
+for place = 3, #ARGV do
+  number = number + 1
+  held[#held + 1] = digits(now + tonumber(ARGV[2]))
+  held[#held + 1] = digits(number) .. ARGV[place]
+end
+redis.call('ZADD', KEYS[2], unpack(held))
+redis.call('EXPIRE', KEYS[3], 86400)
+"""
+"""For how long to hold them back, and packages."""
+
+_TAKE = """
+local limit = tonumber(ARGV[2])
+local taken = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', digits(now), 'LIMIT', 0, limit)
+if #taken > 0 then
+  redis.call('ZREM', KEYS[2], unpack(taken))
+  for place, held in ipairs(taken) do taken[place] = string.sub(held, 17) end
+end
+if #taken < limit then
+  local rest = redis.call('LRANGE', KEYS[1], 0, limit - #taken - 1)
+  if #rest > 0 then redis.call('LTRIM', KEYS[1], #rest, -1) end
+  for _, package in ipairs(rest) do taken[#taken + 1] = package end
+end
+local first = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')
+return {first[2] and digits(math.max(tonumber(first[2]) - now, 0)) or '', taken}
+"""
+"""A limit; gives the pause until the next that is held back is due, and what was taken."""
+
+_COUNT = "return redis.call('LLEN', KEYS[1]) + redis.call('ZCOUNT', KEYS[2], '-inf', digits(now))"
+
+ONE_CALL_MAX = 1_000
+"""Most packages in one script: it holds up everybody else on the server, and Lua's stack has an end."""
 
 
 class ConnectedToRedis(Broker):
@@ -33,6 +86,7 @@ class ConnectedToRedis(Broker):
         list_key: str = "default",
         *,
         connect: Callable[[], Any],
+        clock: Clock | None = None,
         wait_seconds: float = WAIT_SECONDS,
     ) -> None:
         """Make a broker; it does not connect yet.
@@ -41,13 +95,16 @@ class ConnectedToRedis(Broker):
             list_key: The queue's name.
             connect: Makes a client of redis-py that repeats nothing. For a broker that is to be pickled,
                 something that can be.
+            clock: The time that the queue keeps. None: the server's, which all hosts share.
             wait_seconds: How long an empty `dequeue` waits for a package. 0: not at all.
         """
         super().__init__(list_key)
         self.blocks = wait_seconds > 0  # type: ignore[misc]  # of the class, for those that wait
         self._connect = connect
+        self._clock = clock
         self._wait_seconds = wait_seconds
         self._client: Any = None
+        self._scripts: dict[str, Any] = {}
 
     def ping(self) -> bool:
         """Whether the server answers."""
@@ -71,15 +128,16 @@ class ConnectedToRedis(Broker):
 
     def close(self) -> None:
         client, self._client = self._client, None
+        self._scripts = {}
         if client is not None:
             with suppress(RedisError, OSError):
                 client.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_client": None}
+        return {**self.__dict__, "_client": None, "_scripts": {}}
 
     @contextmanager
-    def _served(self) -> Iterator[Any]:
+    def _served(self, *, taken_max: int | None = None) -> Iterator[Any]:
         """The client; a driver's error is turned into `BrokerUnavailable`."""
         try:
             if self._client is None:
@@ -87,7 +145,8 @@ class ConnectedToRedis(Broker):
             yield self._client
         except (RedisError, RedisClusterException, OSError) as error:
             raise BrokerUnavailable(
-                f"Redis did not serve the queue {self.list_key!r}: {type(error).__name__}: {error}"
+                f"Redis did not serve the queue {self.list_key!r}: {type(error).__name__}: {error}",
+                taken_max=0 if isinstance(error, ResponseError) else taken_max,
             ) from error
 
     def _patience(self, client: Any) -> float:
@@ -96,15 +155,30 @@ class ConnectedToRedis(Broker):
         timeout = holder.connection_kwargs.get("socket_timeout")
         return min(self._wait_seconds, timeout / 2) if timeout else self._wait_seconds
 
+    def _run(
+        self, script: str, keys: Sequence[str], *values: Any, taken_max: int | None = None
+    ) -> Any:
+        """Run a script that begins with `COMMON`, now."""
+        with self._served(taken_max=taken_max) as client:
+            if script not in self._scripts:
+                self._scripts[script] = client.register_script(COMMON + script)
+            return self._scripts[script](keys=keys, args=[self._now(), *values])
+
+    def _now(self) -> int | str:
+        return "" if self._clock is None else (self._clock.now() - EPOCH) // MICROSECOND
+
 
 class RedisBroker(ConnectedToRedis):
     """Packages in a list; delivers at most once."""
 
+    delays: ClassVar[bool] = True
+
     def __init__(self, list_key: str = "default", **options: Any) -> None:
         super().__init__(list_key, **options)
         self._key = f"djq:{list_key}:q"
-        self._takes_many = True
-        """Whether the server has LMPOP, as far as is known."""
+        self._keys = [self._key, f"{{{self._key}}}:later", f"{{{self._key}}}:number"]
+        self._waits_for_many = True
+        """Whether the server has BLMPOP, as far as is known."""
 
     def enqueue(self, task: str) -> str | None:
         return self.enqueue_many([task])[0]
@@ -116,44 +190,64 @@ class RedisBroker(ConnectedToRedis):
                 client.rpush(self._key, *[task.encode() for task in portion])
         return [None] * len(tasks)
 
+    def enqueue_later(self, tasks: Sequence[str], seconds: float) -> list[str | None]:
+        """As `enqueue_many`, for packages that are due so many seconds from now."""
+        delay = round(seconds * 1_000_000)
+        for portion in parted(tasks, CHARACTERS_MAX, len):
+            self._run(_HOLD, self._keys, delay, *[task.encode() for task in portion])
+        return [None] * len(tasks)
+
     def dequeue(self, limit: int = 1) -> list[Received]:
-        with self._served() as client:
-            return [Received(None, package, 1) for package in self._take(client, limit)]
+        if limit < 1:
+            return []
+        with self._served(taken_max=0) as client:
+            _connect(client)
+        pause, packages = self._take(limit)
+        if not packages and self._wait_seconds:
+            with self._served(taken_max=limit) as client:
+                wait = self._patience(client)
+                # Zero would be for ever.
+                packages = self._wait(client, limit, max(min(wait, pause), 0.001))
+            if not packages and pause <= wait:
+                packages = self._take(limit)[1]
+        return [Received(None, package, 1) for package in packages]
 
     def purge_queue(self) -> None:
         with self._served() as client:
-            client.delete(self._key)
+            client.delete(*self._keys)
 
     def delete_queue(self) -> None:
         self.purge_queue()
 
     def queue_size(self) -> int:
-        with self._served() as client:
-            return int(client.llen(self._key))
+        return int(self._run(_COUNT, self._keys))
 
-    def _take(self, client: Any, limit: int) -> Sequence[bytes]:
-        if limit < 1:
-            return []
-        wait = self._patience(client)
-        if self._takes_many:
+    def _take(self, limit: int) -> tuple[float, Sequence[bytes]]:
+        most = min(limit, ONE_CALL_MAX)
+        pause, packages = self._run(_TAKE, self._keys, most, taken_max=most)
+        return (int(pause) / 1_000_000 if pause else self._wait_seconds + 1), packages
+
+    def _wait(self, client: Any, limit: int, seconds: float) -> Sequence[bytes]:
+        if self._waits_for_many:
             try:
-                return self._pop_many(client, limit, wait)
+                taken = client.blmpop(seconds, 1, self._key, direction="LEFT", count=limit)
             except ResponseError as error:
                 if not str(error).lower().startswith("unknown command"):
                     raise
-                self._takes_many = False
-        with client.pipeline(transaction=True) as both:
-            both.lrange(self._key, 0, limit - 1).ltrim(self._key, limit, -1)
-            taken: Sequence[bytes] = both.execute()[0]
-        if taken or not wait:
-            return taken
-        popped = client.blpop([self._key], wait)
+                self._waits_for_many = False
+            else:
+                return taken[1] if taken else []
+        popped = client.blpop([self._key], seconds)
         return [popped[1]] if popped else []
 
-    def _pop_many(self, client: Any, limit: int, wait: float) -> Sequence[bytes]:
-        options = {"direction": "LEFT", "count": limit}
-        if wait:
-            taken = client.blmpop(wait, 1, self._key, **options)
-        else:
-            taken = client.lmpop(1, self._key, **options)
-        return taken[1] if taken else []
+
+def _connect(client: Any) -> None:
+    """Connect, if it is not: a server that cannot be reached has taken nothing off a list."""
+    pool = getattr(client, "connection_pool", None)
+    if pool is None:
+        return  # a Redis Cluster has one for each server
+    try:
+        connection = pool.get_connection()
+    except TypeError:  # redis-py 5 wants the name of a command
+        connection = pool.get_connection("_")
+    pool.release(connection)

@@ -9,7 +9,7 @@ from django.core.cache import InvalidCacheBackendError
 from django_redis import get_redis_connection
 
 from djq.brokers.redis import RedisBroker
-from djq.brokers.redis_client import waiting
+from djq.brokers.redis_client import timing
 from djq.core.config import Config
 from djq.exceptions import ConfigError
 from djq.ports import Broker, Clock
@@ -21,7 +21,7 @@ def make_broker(config: Config, list_key: str, *, clock: Clock | None) -> Broker
     Raises:
         ConfigError: The setting is wrong.
     """
-    return RedisBroker(list_key, connect=find_cache(str(config.django_redis)), **waiting(clock))
+    return RedisBroker(list_key, connect=find_cache(str(config.django_redis)), **timing(clock))
 
 
 @attrs.frozen

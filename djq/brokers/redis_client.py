@@ -47,15 +47,15 @@ def make_broker(config: Config, list_key: str, *, clock: Clock | None) -> Broker
     Raises:
         ConfigError: The setting is wrong.
     """
-    options: dict[str, Any] = {"connect": read_server(config.redis or {}), **waiting(clock)}
+    options: dict[str, Any] = {"connect": read_server(config.redis or {}), **timing(clock)}
     if config.keeps_redis_receipts:
-        return LeasingRedisBroker(list_key, clock=clock, retry_seconds=config.retry, **options)
+        return LeasingRedisBroker(list_key, retry_seconds=config.retry, **options)
     return RedisBroker(list_key, **options)
 
 
-def waiting(clock: Clock | None) -> dict[str, float]:
-    """Give the options of how long to wait at the server: not at all on a clock that would stand still."""
-    return {} if clock is None else {"wait_seconds": 0.0}
+def timing(clock: Clock | None) -> dict[str, Any]:
+    """Give the options of time: who goes by a clock of their own does not wait at the server meanwhile."""
+    return {} if clock is None else {"clock": clock, "wait_seconds": 0.0}
 
 
 @attrs.frozen(kw_only=True)

@@ -20,30 +20,17 @@ puts one token there; who leaves packages behind, another. There is never more t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 from djq.brokers.portions import CHARACTERS_MAX, parted
-from djq.brokers.redis import ConnectedToRedis
-from djq.ports import Clock, Received
+from djq.brokers.redis import ONE_CALL_MAX, ConnectedToRedis
+from djq.ports import Received
 
 __all__ = ["LeasingRedisBroker"]
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
-ONE_CALL_MAX = 1_000
-"""Most packages in one script: it holds up everybody else on the server, and Lua's stack has an end."""
 
 _COMMON = """
 local due, packages, counts, later, bell, last =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
-local now = tonumber(ARGV[1])
-if not now then
-  local time = redis.call('TIME')
-  now = time[1] * 1000000 + time[2]
-end
-local unpack = unpack or table.unpack
-local function digits(number) return string.format('%016.0f', number) end
 local function ring()
   if redis.call('EXISTS', bell) == 0 then redis.call('RPUSH', bell, '') end
 end
@@ -155,7 +142,8 @@ local held_back = redis.call('ZCOUNT', later, '(' .. digits(now), '+inf')
 return {waiting, redis.call('ZCARD', due) - waiting - held_back}
 """,
 }
-"""The scripts. The first argument of each is the moment in microseconds, or '' for the server's own."""
+
+_SCRIPTS = {verb: _COMMON + script for verb, script in _VERBS.items()}
 
 
 class LeasingRedisBroker(ConnectedToRedis):
@@ -170,7 +158,6 @@ class LeasingRedisBroker(ConnectedToRedis):
         *,
         connect: Callable[[], Any],
         retry_seconds: float,
-        clock: Clock | None = None,
         **options: Any,
     ) -> None:
         """Make a broker; it does not connect yet.
@@ -179,17 +166,14 @@ class LeasingRedisBroker(ConnectedToRedis):
             list_key: The queue's name.
             connect: Makes a client of redis-py that repeats nothing.
             retry_seconds: How long a lease lasts.
-            clock: Whose time leases keep. None: the server's, which all hosts share.
             options: As `ConnectedToRedis` has them.
         """
         super().__init__(list_key, connect=connect, **options)
-        self._clock = clock
         self._lease = round(retry_seconds * 1_000_000)
         # What stands in braces decides on the place in a Redis Cluster: one for all keys of a queue.
         names = ("due", "packages", "counts", "later", "bell", "last")
         self._keys = [f"djq:{{{list_key}}}:{name}" for name in names]
         self._bell = self._keys[4]
-        self._scripts: dict[str, Any] = {}
 
     def enqueue(self, task: str) -> str | None:
         return self.enqueue_many([task])[0]
@@ -203,7 +187,7 @@ class LeasingRedisBroker(ConnectedToRedis):
         delay = round(seconds * 1_000_000)
         ids: list[str | None] = []
         for portion in parted(tasks, CHARACTERS_MAX, len):
-            ids += map(_text, self._run("send", delay, *[task.encode() for task in portion]))
+            ids += map(_text, self._verb("send", delay, *[task.encode() for task in portion]))
         return ids
 
     def dequeue(self, limit: int = 1) -> list[Received]:
@@ -243,7 +227,7 @@ class LeasingRedisBroker(ConnectedToRedis):
 
     def delete(self, id: str) -> None:
         """Delete the package with this tracking id, or the one that this receipt stands for."""
-        self._run("finish" if ":" in id else "delete", id)
+        self._verb("finish" if ":" in id else "delete", id)
 
     def purge_queue(self) -> None:
         with self._served() as client:
@@ -254,20 +238,13 @@ class LeasingRedisBroker(ConnectedToRedis):
             client.delete(*self._keys)
 
     def queue_size(self) -> int:
-        return int(self._run("count")[0])
+        return int(self._verb("count")[0])
 
     def lock_size(self) -> int | None:
-        return int(self._run("count")[1])
-
-    def close(self) -> None:
-        self._scripts = {}
-        super().close()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_scripts": {}}
+        return int(self._verb("count")[1])
 
     def _take(self, limit: int) -> tuple[float, list[Received]]:
-        pause, taken = self._run("take", min(limit, ONE_CALL_MAX), self._lease)
+        pause, taken = self._verb("take", min(limit, ONE_CALL_MAX), self._lease)
         seconds = int(pause) / 1_000_000 if pause else self._wait_seconds + 1
         return seconds, [
             Received(_text(receipt), package, int(count)) for receipt, package, count in taken
@@ -276,16 +253,10 @@ class LeasingRedisBroker(ConnectedToRedis):
     def _run_on(self, receipts: Iterable[str], verb: str, *values: object) -> None:
         held = list(receipts)
         for start in range(0, len(held), ONE_CALL_MAX):
-            self._run(verb, *values, *held[start : start + ONE_CALL_MAX])
+            self._verb(verb, *values, *held[start : start + ONE_CALL_MAX])
 
-    def _run(self, verb: str, *values: Any) -> Any:
-        with self._served() as client:
-            if verb not in self._scripts:
-                self._scripts[verb] = client.register_script(_COMMON + _VERBS[verb])
-            return self._scripts[verb](keys=self._keys, args=[self._now(), *values])
-
-    def _now(self) -> int | str:
-        return "" if self._clock is None else (self._clock.now() - EPOCH) // MICROSECOND
+    def _verb(self, verb: str, *values: Any) -> Any:
+        return self._run(_SCRIPTS[verb], self._keys, *values)
 
 
 def _text(value: str | bytes) -> str:

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from djq.components.backoff import Backoff
 from djq.core.codec import Codec
-from djq.core.events import ChildStopped, PackageRefused
+from djq.core.events import ChildStopped, PackageRefused, PackagesAdrift
 from djq.core.frame import delivery_of
 from djq.core.lifecycle import Role
 from djq.core.protocol import Credit, Deliveries, Delivery, Empty, Probe, Ready, Stop
@@ -79,6 +79,7 @@ class Pusher:
             packages = self._fetch()
         except BrokerUnavailable as error:
             self._probe = probe
+            self._tell_of_lost(error)
             self._backoff.failed(error)
             return Wait(self._backoff.seconds_left())
         self._backoff.answered()
@@ -102,9 +103,17 @@ class Pusher:
 
     def _fetch(self) -> Sequence[tuple[str | None, str | bytes]]:
         self._fail_refused()
-        if self._takes_limit:
-            return self._broker.dequeue(min(self._credit, self._fetch_max))
-        return self._broker.dequeue()
+        return self._broker.dequeue(self._asked) if self._takes_limit else self._broker.dequeue()
+
+    @property
+    def _asked(self) -> int:
+        """How many packages a fetch asks for."""
+        return min(self._credit, self._fetch_max) if self._takes_limit else 1
+
+    def _tell_of_lost(self, error: BrokerUnavailable) -> None:
+        taken_max = self._asked if error.taken_max is None else error.taken_max
+        if taken_max and not self._broker.receipts:
+            self._around.observer.notify(PackagesAdrift(taken_max))
 
     def _fail_refused(self) -> None:
         while self._unfailed:

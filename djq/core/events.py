@@ -134,6 +134,14 @@ class PackageRefused(Event):
 
 
 @attrs.frozen
+class PackagesAdrift(Event):
+    """The broker was asked for packages and its answer did not come; without receipts they are lost."""
+
+    count_max: int
+    """As many as were asked for, at most: nobody knows how many there were."""
+
+
+@attrs.frozen
 class ScheduleSent(Event):
     """A schedule was due, and its task was sent (or is about to be, where its row is written first)."""
 

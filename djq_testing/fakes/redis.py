@@ -13,8 +13,8 @@ from typing import Any
 
 from fakeredis import FakeRedis, FakeServer
 
-from djq.brokers.redis import RedisBroker
-from djq.brokers.redis_leases import EPOCH, MICROSECOND, LeasingRedisBroker
+from djq.brokers.redis import EPOCH, MICROSECOND, RedisBroker
+from djq.brokers.redis_leases import LeasingRedisBroker
 from djq.core.config import Config
 from djq.ports import Broker, Clock
 
@@ -31,8 +31,12 @@ class FakeRedisBroker(RedisBroker):
     """The broker without receipts."""
 
     def next_available(self) -> datetime | None:
-        """When the next package comes: it is here, or there is none."""
-        return EPOCH if self.queue_size() else None
+        """When the next package comes; in the past: it is here. None: there is none."""
+        with self._served() as client:
+            if client.llen(self._key):
+                return EPOCH
+            first = client.zrange(self._keys[1], 0, 0, withscores=True)
+        return EPOCH + int(first[0][1]) * MICROSECOND if first else None
 
 
 class FakeLeasingRedisBroker(LeasingRedisBroker):
@@ -74,4 +78,4 @@ def make_fake(
             retry_seconds=retry_seconds,
             wait_seconds=0,
         )
-    return FakeRedisBroker(list_key, connect=connect, wait_seconds=0)
+    return FakeRedisBroker(list_key, connect=connect, clock=clock, wait_seconds=0)

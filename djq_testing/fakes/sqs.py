@@ -143,7 +143,8 @@ def _messages(model: Any, now: Callable[[], Fraction]) -> Any:
 
         @property
         def due(self) -> Fraction:
-            return Fraction(max(self.visible_at or self.sent_timestamp, self.delayed_until))
+            sent: Fraction = max(self.sent_timestamp, self.delayed_until)
+            return self.visible_at or sent
 
         @property
         def visible(self) -> bool:

@@ -78,7 +78,7 @@ def test_package_wakes_who_waits(redis_name, server, kind):
 
 def test_package_wakes_who_waits_at_an_old_server(redis_name, server):
     broker = patient("list", redis_name)
-    broker._takes_many = False
+    broker._waits_for_many = False
     with waiting(server, broker) as (coming,):
         on_redis("list", redis_name).enqueue("x")
 
@@ -119,8 +119,9 @@ def test_lease_that_ends_wakes_who_waits_by_the_server_s_clock(redis_name, serve
     assert 0.2 < (after[0] - before[0]) + (after[1] - before[1]) / 1e6 < SOON_SECONDS
 
 
-def test_package_for_later_wakes_who_waits_when_its_time_has_come(redis_name):
-    broker = patient("leases", redis_name)
+@pytest.mark.parametrize("kind", KINDS)
+def test_package_for_later_wakes_who_waits_when_its_time_has_come(redis_name, kind):
+    broker = patient(kind, redis_name)
     broker.enqueue_later(["x"], 0.2)
 
     before = time.monotonic()
@@ -269,6 +270,25 @@ def test_command_whose_answer_was_lost_is_not_said_again(redis_name, kind, word)
     assert on_redis(kind, redis_name).queue_size() == 2
 
 
+def test_packages_whose_answer_was_lost_are_counted_and_others_are_not(redis_name, server):
+    on_redis("list", redis_name).dequeue()  # the server learns the script
+    on_redis("list", redis_name).enqueue_many(["a", "b", "c"])
+    database = redis.connection.parse_url(REDIS_URL).get("db", 0)
+    with losing_answers_to(b"EVALSHA") as (port, _):
+        cut_off = on_redis("list", redis_name, url=f"redis://127.0.0.1:{port}/{database}")
+        with pytest.raises(BrokerUnavailable) as lost:
+            cut_off.dequeue(2)
+    with pytest.raises(BrokerUnavailable) as not_reached:
+        on_redis("list", redis_name, url=AWAY).dequeue(2)
+    server.delete(f"djq:{redis_name}:q")
+    server.set(f"djq:{redis_name}:q", "text")
+    with pytest.raises(BrokerUnavailable) as refused:
+        on_redis("list", redis_name).dequeue(2)
+
+    assert lost.value.taken_max == 2
+    assert (not_reached.value.taken_max, refused.value.taken_max) == (0, 0)
+
+
 @pytest.fixture
 def small_server(tmp_path):
     """A server of the test's own that has hardly any memory left."""
@@ -379,7 +399,7 @@ def test_a_drain_costs_few_round_trips(kind):
         broker.acknowledge_many([receipt for receipt, _ in taken])
 
     # Scripts are loaded once each, and the last look finds nothing.
-    assert (sent, len(asked) - sent) == ((2, 11) if kind == "list" else (4, 25))
+    assert (sent, len(asked) - sent) == ((2, 13) if kind == "list" else (4, 25))
 
 
 # What is left, and whose receipts are good.

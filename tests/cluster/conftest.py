@@ -15,7 +15,7 @@ def make_project(tmp_path, django_db_blocker):
     with ExitStack() as stack:
         stack.enter_context(django_db_blocker.unblock())
 
-        def make(kind="sqlite", caches=None, **q_cluster):
-            return stack.enter_context(open_project(tmp_path, kind, q_cluster, caches))
+        def make(kind="sqlite", caches=None, port=None, **q_cluster):
+            return stack.enter_context(open_project(tmp_path, kind, q_cluster, caches, port))
 
         yield make

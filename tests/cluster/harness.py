@@ -302,12 +302,16 @@ def _kill(pid):
 
 
 @contextmanager
-def open_project(folder, kind, q_cluster, caches=None):
-    """A project with its database and its tables; this process belongs to it meanwhile."""
+def open_project(folder, kind, q_cluster, caches=None, port=None):
+    """A project with its database and its tables; this process belongs to it meanwhile.
+
+    Its clusters find the database's server at `port`, if that is given.
+    """
     caches = caches or LOCAL_CACHE
     with ExitStack() as stack:
         database = stack.enter_context(_database(folder, kind))
-        project = Project(folder, kind, database, caches, q_cluster)
+        theirs = database if port is None else {**database, "PORT": port}
+        project = Project(folder, kind, theirs, caches, q_cluster)
         # Only the cluster has a pool: this process takes one connection, and gives it back.
         complete = connections.configure_settings(
             {"default": {**database, "OPTIONS": _here(database)}}

@@ -20,6 +20,8 @@ class Proxy:
         self._server = (host, port)
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = self._listening.getsockname()[1]
+        self.holds_some = False
+        """Something has come since it was stalled, and is held up."""
         self._how = None
         self._open = threading.Event()
         self._open.set()
@@ -28,6 +30,7 @@ class Proxy:
 
     def cut(self, how):
         self._open.clear()
+        self.holds_some = False
         self._how = how
         if how == "drop":
             self._hang_up()
@@ -77,6 +80,7 @@ class Proxy:
                     target.sendall(piece[: len(piece) // 2])
                     break
                 if self._how == "stall":
+                    self.holds_some = True
                     self._open.wait()
                 target.sendall(piece)
         _end(source, target)

@@ -76,6 +76,19 @@ def slow_once(path, seconds):
     return "slow"
 
 
+def tell(path, seconds):
+    """Write down when it began and in which process, and take long."""
+    append(path, f"{time.monotonic():.6f} {os.getpid()}")
+    time.sleep(seconds)
+
+
+def tell_then_nap_once(path, seconds):
+    """The same, and take no time at later runs."""
+    tell(path, 0)
+    if count(path) == 1:
+        time.sleep(seconds)
+
+
 def note_span(path, line, seconds):
     """Write down when it began and ended."""
     append(path, f"{line} begin {time.monotonic():.6f}")

@@ -21,6 +21,8 @@ from djq.demo.screen import Screen
 from djq.demo.verdict import Ended, Facts, Promise, complaints
 from tests.house.source import ROOT
 
+pytestmark = pytest.mark.thorough
+
 FOLDER = re.compile(r"djq-demo-\w+")
 SECONDS_MAX = 100
 

@@ -8,6 +8,8 @@ from tests.cluster import pages
 from tests.cluster.harness import open_project, wait_until
 from tests.house.source import ROOT
 
+pytestmark = pytest.mark.thorough
+
 PAGES = sorted((ROOT / "docs").glob("howto-*.md"))
 EXAMPLES_MIN = 6
 MAIL_SECONDS_MAX = 10

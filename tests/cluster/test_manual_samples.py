@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.cluster import pages
+
+pytestmark = pytest.mark.thorough
 
 MANUAL = Path(__file__).with_name("manual.md")
 

@@ -15,6 +15,8 @@ import pytest
 from tests.cluster import pages
 from tests.cluster.harness import ROOT, Project
 
+pytestmark = pytest.mark.thorough
+
 PAGE = ROOT / "docs" / "tutorial.md"
 SECONDS_MAX = 60
 

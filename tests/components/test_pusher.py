@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from djq.components.pusher import FETCH_MAX, Pusher
-from djq.core.events import ChildStopped, PackageRefused, ServiceAway, ServiceBack
+from djq.core.events import (
+    ChildStopped,
+    PackageRefused,
+    PackagesAdrift,
+    ServiceAway,
+    ServiceBack,
+)
 from djq.core.lifecycle import Role
 from djq.core.protocol import Credit, Deliveries, Empty, Probe, Ready, Renew, Stop, StopLevel
 from djq.exceptions import BrokerUnavailable
@@ -43,6 +49,19 @@ class Documented(Shelf):
 
     def dequeue(self):
         return super().dequeue(None)
+
+
+class Careless(Shelf):
+    """Keeps no receipts; knows, or does not, how many packages an answer had that did not come."""
+
+    receipts = False
+
+    def __init__(self, taken_max):
+        super().__init__()
+        self.taken_max = taken_max
+
+    def dequeue(self, limit=1):
+        raise BrokerUnavailable("cut off", taken_max=self.taken_max)
 
 
 class Bench(parts.Scene):
@@ -322,6 +341,25 @@ def test_a_broker_that_is_back_is_served_and_told_of():
 
 
 # Leaving.
+
+
+@pytest.mark.parametrize(
+    ("taken_max", "told"), [(None, [PackagesAdrift(7)]), (3, [PackagesAdrift(3)]), (0, [])]
+)
+def test_without_receipts_it_is_told_how_many_packages_an_answer_may_have_had(taken_max, told):
+    bench = Bench(Careless(taken_max), credit=20, bulk=7)
+    bench.pusher.step()
+
+    assert bench.observer.of(PackagesAdrift) == told
+
+
+def test_with_receipts_a_lost_answer_loses_nothing():
+    bench = Bench(Shelf(), credit=20)
+    bench.broker.away = True
+    bench.pusher.step()
+
+    assert bench.observer.of(ServiceAway)
+    assert not bench.observer.of(PackagesAdrift)
 
 
 def test_a_pusher_that_is_told_to_leave_fetches_nothing_more():

@@ -103,7 +103,7 @@ class TestRedisBrokerOnARealServer(TestLeasingRedisBrokerOnARealServer):
     examples = 10
 
     def make_broker(self, clock):
-        broker = on_redis("list", self.name)
+        broker = on_redis("list", self.name, clock=clock)
         broker.delete_queue()
         return broker
 

@@ -135,18 +135,18 @@ class TestRedisBrokerOnARealServer(BrokerContract):
     without = ("delete",)
 
     @pytest.fixture
-    def make_broker(self, redis_name):
-        return lambda key: on_redis("list", f"{redis_name}-{key}")
+    def make_broker(self, redis_name, clock):
+        return lambda key: on_redis("list", f"{redis_name}-{key}", clock=clock)
 
 
 class TestRedisBrokerOnAnOldServer(TestRedisBrokerOnARealServer):
     """One without LMPOP, as Redis 6."""
 
     @pytest.fixture
-    def make_broker(self, redis_name):
+    def make_broker(self, redis_name, clock):
         def make(key):
-            broker = on_redis("list", f"{redis_name}-{key}")
-            broker._takes_many = False
+            broker = on_redis("list", f"{redis_name}-{key}", clock=clock)
+            broker._waits_for_many = False
             return broker
 
         return make

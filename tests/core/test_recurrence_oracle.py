@@ -18,6 +18,8 @@ from djq.core.recurrence import LAST, Rule, first_after, first_slot, following, 
 from djq_testing.strategies import changes_of, cron_expressions, moments, time_zones
 from tests.core import schedule_oracle as oracle
 
+pytestmark = pytest.mark.thorough
+
 ZONES = sorted(available_timezones() - {"localtime"})
 DAYS_SEEN = {"O": 2, "I": 2, "H": 3, "C": 3, "D": 5, "W": 22, "BW": 44}
 DAYS_SEEN |= {"M": 100, "BM": 190, "Q": 280, "Y": 1150}

@@ -9,6 +9,8 @@ import pytest
 from tests.house.source import ROOT
 from tests.kit.pages import run_tests
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def shop(tmp_path):

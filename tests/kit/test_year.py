@@ -18,6 +18,8 @@ from djq_testing.cluster import LocalCluster
 from tests.core import schedule_oracle
 from tests.kit import year
 
+pytestmark = pytest.mark.thorough
+
 SECONDS_MAX = 10
 ALL_OF_IT = bool(os.environ.get("DJQ_TEST_YEAR"))
 

@@ -14,6 +14,8 @@ from djq.exceptions import ScheduleRefused, TaskRefused
 from djq.inline import savepoints
 from djq_testing.sim import Found, call, chain, explore, iterate, scheduled
 
+pytestmark = pytest.mark.thorough
+
 HERE = __name__
 PAGE = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text("utf-8")
 SHOP = {}

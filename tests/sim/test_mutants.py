@@ -10,6 +10,8 @@ from djq_testing.sim import Case, simulate
 from tests.sim.catchers import CATCHERS, SCENES
 from tests.sim.mutants import MUTANTS
 
+pytestmark = pytest.mark.thorough
+
 SEEDS_MAX = 400
 
 

@@ -12,6 +12,8 @@ from djq_testing.sim.schedules import main, simulate_schedules
 from tests.sim.catchers import SCHEDULE_CATCHERS
 from tests.sim.schedule_mutants import MUTANTS
 
+pytestmark = pytest.mark.thorough
+
 CHUNK = 50
 SEEDS = 200
 MUTANT_SEEDS_MAX = 400

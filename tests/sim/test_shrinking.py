@@ -8,6 +8,8 @@ from djq_testing.sim import Case, simulate
 from djq_testing.sim.shrink import invariant_of, shrink
 from tests.sim.mutants import MUTANTS
 
+pytestmark = pytest.mark.thorough
+
 
 def failing(name):
     """The first seed that catches a mutant."""
