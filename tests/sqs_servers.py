@@ -43,13 +43,13 @@ def moto_server():
 
 @contextmanager
 def roto_server(folder):
-    """roto, which keeps on the disk what it has; gives its address."""
+    """roto, in a process of its own; gives its address."""
     program = shutil.which("roto-server", path=Path(sys.executable).parent)
     if program is None:
         refuse_absent("roto-server", "pip install -e '.[dev]'; the tests start it themselves")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    words = ["--port", str(port), "--data-dir", str(folder / "data")]
+    words = ["--port", str(port), "--ephemeral"]
     with (
         (folder / "log").open("wb") as log,
         subprocess.Popen([program, *words], stdout=log, stderr=log, cwd=folder) as process,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from math import ceil
 from typing import Any, ClassVar
 from uuid import uuid4
@@ -27,6 +28,8 @@ BATCH = 10
 """Most messages in one call."""
 MESSAGE_BYTES = 262_144
 """Most bytes of a message, unless the settings say otherwise; AWS takes 1 MiB since 2025."""
+AT_ONCE = 8
+"""A client of boto3 has ten connections."""
 DELAY_SECONDS_MAX = 900
 WAIT_SECONDS = 1
 """How long an empty `dequeue` waits; a stop of the cluster waits as long."""
@@ -58,6 +61,7 @@ class SqsBroker(ConnectedToSqs):
         fifo: bool = False,
         group: str | None = None,
         large: LargePackages | None = None,
+        at_once: int = AT_ONCE,
     ) -> None:
         """Make a broker; it does not connect yet.
 
@@ -72,6 +76,7 @@ class SqsBroker(ConnectedToSqs):
             group: The group that all packages are in. None: each is a group of its own, so that none has
                 to wait for another.
             large: Where packages go that are too large. None: they are refused.
+            at_once: How many batches are acknowledged, extended or released at once.
         """
         super().__init__(list_key, connect=connect, fifo=fifo)
         self.blocks = wait_seconds > 0  # type: ignore[misc]  # of the class, for those that wait
@@ -82,6 +87,7 @@ class SqsBroker(ConnectedToSqs):
         self._message_bytes = message_bytes
         self._group = group
         self._large = large
+        self._at_once = at_once
         self._given_back: dict[str, None] = {}
 
     def enqueue(self, task: str) -> str | None:
@@ -248,13 +254,26 @@ class SqsBroker(ConnectedToSqs):
         return [each for each in dict.fromkeys(receipts) if each not in self._given_back]
 
     def _tell(self, receipts: Sequence[str], operation: str, **options: Any) -> None:
-        """Say something about messages that are out; of one whose lease is lost it is no error."""
-        for start in range(0, len(receipts), BATCH):
+        """Say something about messages that are out; of one whose lease is lost it is no error.
+
+        Hundreds are said at once: one after another, their leases might end before it is their turn.
+        """
+        portions = [receipts[start : start + BATCH] for start in range(0, len(receipts), BATCH)]
+
+        def tell(portion: Sequence[str]) -> None:
             entries = [
                 {"Id": str(place), "ReceiptHandle": pointer_of(receipt)[1], **options}
-                for place, receipt in enumerate(receipts[start : start + BATCH])
+                for place, receipt in enumerate(portion)
             ]
             self._do_each(operation, entries, no_error=_LOST)
+
+        if len(portions) == 1 or self._at_once == 1:
+            for portion in portions:
+                tell(portion)
+        elif portions:
+            self._look_up()
+            with ThreadPoolExecutor(self._at_once) as threads:
+                list(threads.map(tell, portions))
 
     def _count(self, attribute: str) -> int:
         answer = self._ask_if_there("get_queue_attributes", AttributeNames=[attribute])

@@ -26,9 +26,8 @@ from djq.core.config import Config
 from djq.exceptions import ConfigError
 from djq.ports import Broker, Clock
 
-CONNECT_SECONDS = 5
-ANSWER_SECONDS = 5
-"""How long a server may be silent, beside the time that it is asked to wait for a package."""
+PATIENCE_SECONDS = 5
+"""How long a server may be silent, unless the settings say otherwise."""
 RETRY_SECONDS_MAX = 43_200
 MESSAGE_BYTES_MAX = 1_048_576
 WAIT_SECONDS_MAX = 20
@@ -46,6 +45,8 @@ _TEXTS = (*_SESSION, "endpoint_url", "s3_endpoint_url", "s3_bucket", "message_gr
 _NUMBERS = {
     "receive_message_wait_time_seconds": (0, WAIT_SECONDS_MAX),
     "max_message_bytes": (1_024, MESSAGE_BYTES_MAX),
+    "connect_timeout": (1, 60),
+    "read_timeout": (1, 60),
 }
 _SWITCHES = ("fifo", "use_ssl")
 _KEYS = (*_TEXTS, *_NUMBERS, *_SWITCHES, "verify")
@@ -62,12 +63,14 @@ class Account:
     """Addresses of services that are not where AWS has them."""
     options: Mapping[str, Any] = attrs.field(factory=dict)
     """Further arguments of each client."""
-    silence_seconds: int = ANSWER_SECONDS
+    connect_seconds: int = PATIENCE_SECONDS
+    silence_seconds: int = PATIENCE_SECONDS
+    """How long a server may take for an answer, the time included that it is asked to wait."""
 
     def __call__(self, service: str) -> Any:
         patience = ClientConfig(
             retries={"total_max_attempts": 1, "mode": "standard"},
-            connect_timeout=CONNECT_SECONDS,
+            connect_timeout=self.connect_seconds,
             read_timeout=self.silence_seconds,
             tcp_keepalive=True,
         )
@@ -176,7 +179,8 @@ def _account(given: Mapping[str, Any], wait_seconds: int) -> Account:
             if key in given
         },
         options={key: given[key] for key in ("use_ssl", "verify") if key in given},
-        silence_seconds=ANSWER_SECONDS + wait_seconds,
+        connect_seconds=given.get("connect_timeout", PATIENCE_SECONDS),
+        silence_seconds=given.get("read_timeout", PATIENCE_SECONDS) + wait_seconds,
     )
     if "region_name" not in account.session or "profile_name" in account.session:
         _refuse_no_region(account.session)

@@ -109,11 +109,10 @@ class ConnectedToSqs(Broker):
         """Ask for something in the queue, which is looked up before, and created if there is none."""
         with self._served() as client:
             for again in (True, False):
-                if self._url is None:
-                    self._url = _found(client, self.queue_name) or self._created(client)
+                url = self._look_up()
                 try:
                     answer: Mapping[str, Any] = getattr(client, operation)(
-                        QueueUrl=self._url, **arguments
+                        QueueUrl=url, **arguments
                     )
                 except ClientError as error:
                     self._look_at(error, operation)
@@ -122,6 +121,13 @@ class ConnectedToSqs(Broker):
                     raise
                 return answer
         raise AssertionError("the second time it is done or raises")
+
+    def _look_up(self) -> str:
+        """Give the queue's address."""
+        with self._served() as client:
+            if self._url is None:
+                self._url = _found(client, self.queue_name) or self._created(client)
+            return self._url
 
     def _look_at(self, error: ClientError, operation: str) -> None:
         """Forget the queue if somebody has deleted it; refuse what will never be sent."""

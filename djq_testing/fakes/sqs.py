@@ -143,8 +143,7 @@ def _messages(model: Any, now: Callable[[], Fraction]) -> Any:
 
         @property
         def due(self) -> Fraction:
-            sent: Fraction = max(self.sent_timestamp, self.delayed_until)
-            return self.visible_at or sent
+            return Fraction(self.visible_at or max(self.sent_timestamp, self.delayed_until))
 
         @property
         def visible(self) -> bool:
@@ -225,7 +224,7 @@ class FakeSqsBroker(SqsBroker):
     """The broker on a server in memory."""
 
     def __init__(self, list_key: str, *, server: SqsServer, **options: Any) -> None:
-        super().__init__(list_key, connect=server, wait_seconds=0, **options)
+        super().__init__(list_key, connect=server, wait_seconds=0, at_once=1, **options)
         self.server = server
 
     def next_available(self) -> datetime | None:

@@ -77,6 +77,8 @@ def test_further_keys_reach_the_clients():
         s3_endpoint_url="http://127.0.0.1:2",
         s3_bucket="large",
         max_message_bytes=1_048_576,
+        connect_timeout=2,
+        read_timeout=3,
         receive_message_wait_time_seconds=0,
     )
 
@@ -84,6 +86,7 @@ def test_further_keys_reach_the_clients():
     assert client.meta.endpoint_url == "http://127.0.0.1:1"
     assert broker._connect("s3").meta.endpoint_url == "http://127.0.0.1:2"
     assert client._request_signer._credentials.token == "t"
+    assert (client.meta.config.connect_timeout, client.meta.config.read_timeout) == (2, 3)
     assert (broker.blocks, broker.max_payload) == (False, None)
 
 
@@ -129,6 +132,7 @@ def test_lease_that_sqs_cannot_give_is_refused():
         ({"receive_message_wait_time_seconds": 21}, "a whole number from 0 to 20"),
         ({"receive_message_wait_time_seconds": True}, "a whole number from 0 to 20"),
         ({"max_message_bytes": 1_048_577}, "a whole number from 1024 to 1048576"),
+        ({"read_timeout": 0}, "'read_timeout', which has to be a whole number from 1 to 60"),
         ({"fifo": "yes"}, "'fifo', which has to be True or False"),
         ({"message_group": "all"}, "'message_group'.* is for FIFO queues"),
         ({"s3_endpoint_url": "http://127.0.0.1:1"}, "no 's3_bucket'"),
