@@ -43,9 +43,15 @@ MakeAdapter = Callable[..., Broker]
 ADAPTERS: Mapping[str, tuple[str, str]] = {
     "redis": ("djq.brokers.redis_client", "djq[redis]"),
     "django_redis": ("djq.brokers.redis_cache", "django-redis"),
+    "disque_nodes": ("djq.brokers.disque_client", "djq[redis]"),
+    "mongo": ("djq.brokers.mongo_client", "djq[mongo]"),
+    "iron_mq": ("djq.brokers.ironmq_client", "djq[ironmq]"),
     "sqs": ("djq.brokers.sqs_client", "djq[sqs]"),
 }
 """For each key that chooses a broker: the module that makes it, and what to install for that."""
+
+MEASURING = frozenset({"mongo"})
+"""Keys whose module reckons its server's time by the host's clock, and is handed that as well."""
 
 _local = threading.local()
 
@@ -103,7 +109,8 @@ def make_broker(config: Config, list_key: str | None = None) -> Broker:
         return OrmBroker(key, alias=config.orm, clock=clock, retry_seconds=config.retry)
     module, install = ADAPTERS[config.broker_name]
     adapter: MakeAdapter = _part_of(module, install).make_broker
-    return adapter(config, key, clock=wiring().clock)
+    own = {"host_clock": SystemClock()} if config.broker_name in MEASURING else {}
+    return adapter(config, key, clock=wiring().clock, **own)
 
 
 def seen(broker: Broker) -> Broker:

@@ -21,12 +21,15 @@ NAMES = tuple(dict.fromkeys(["memory", "orm", *KINDS]))
 FAKES: Mapping[str, str] = {
     "redis": "djq_testing.fakes.redis",
     "redis-receipts": "djq_testing.fakes.redis",
+    "disque": "djq_testing.fakes.disque",
+    "mongo": "djq_testing.fakes.mongo",
+    "ironmq": "djq_testing.fakes.ironmq",
     "sqs": "djq_testing.fakes.sqs",
 }
 """Brokers of which the real adapter is tested, and the module that puts a server in memory beneath it."""
 
-EXTRAS: Mapping[str, str] = {"sqs": "testing-sqs"}
-"""The extra of djq that brings what a fake stands on, where that is not `testing`."""
+EXTRAS: Mapping[str, str] = {"mongo": "testing-mongo", "sqs": "testing-sqs"}
+"""The extra that brings the server in memory, where it is not `testing`."""
 
 MakeOne = Callable[[Config, str, Clock], Broker]
 """Gives the broker of a queue: the settings, the queue's name, and what leases go by."""
@@ -40,14 +43,13 @@ def brokers_like(name: str, clock: Clock) -> BrokerMaker:
 
     Args:
         name: "orm" for the real broker in the test's own database, "redis" or "redis-receipts" for
-            the real broker on a Redis in memory, "sqs" for the real broker on an SQS in memory, "memory"
-            for a queue in memory, or another documented broker for a queue in memory that behaves like
-            it: "disque", "ironmq", "mongo".
+            the real broker on a Redis in memory, "disque", "ironmq", "sqs" and "mongo" for the real ones
+            on servers in memory of their kinds, "memory" for a queue in memory.
         clock: What leases go by.
 
     Raises:
         ValueError: There is no broker of that name.
-        ModuleNotFoundError: It needs what the extra `testing` brings, or `testing-sqs`.
+        ModuleNotFoundError: It needs a library of the extra `testing`, or of one of `EXTRAS`.
     """
     if name not in NAMES:
         raise ValueError(f"{name!r} is no broker of djq_broker; there are {', '.join(NAMES)}")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from math import ceil
 from typing import Any, Literal, Self
 
 import attrs
@@ -24,20 +25,36 @@ __all__ = ["KINDS", "MemoryBroker", "MemoryStore", "MemoryTask", "Row"]
 
 IN_FRONT = datetime(1970, 1, 1, tzinfo=UTC)
 
-ReceiptIsVoid = Literal["when the lease ends", "when delivered again", "never"]
+ReceiptIsVoid = Literal["when the lease ends", "when delivered again", "when given back", "never"]
 
 KINDS: Mapping[str, Mapping[str, Any]] = {
     "redis": {"receipts": False, "held_first": True},
     "redis-receipts": {},
-    "disque": {"receipt_is_void": "never", "uncounts": False},
+    "disque": {
+        "receipt_is_void": "when given back",
+        "uncounts": False,
+        "by_age": True,
+        "counts_lapses": True,
+        "whole_seconds": True,
+    },
     "ironmq": {
         "bulk_limit": 100,
+        "max_payload": 262_000,
         "new_receipts": True,
         "receipt_is_void": "when the lease ends",
+        "late_in_front": True,
+        "deletes_held": False,
+        "whole_seconds": True,
         "uncounts": False,
     },
-    "sqs": {"bulk_limit": 10, "max_payload": 262_144, "shuffle": 0, "uncounts": False},
-    "mongo": {"bulk_limit": 1, "max_payload": 16_000_000},
+    "sqs": {
+        "bulk_limit": 10,
+        "max_payload": 262_144,
+        "shuffle": 0,
+        "whole_seconds": True,
+        "uncounts": False,
+    },
+    "mongo": {"max_payload": 16_000_000},
     "orm": {"bulk_limit": 300},
 }
 """The documented brokers by their names, and the switches that each of them is described by."""
@@ -59,6 +76,8 @@ class Row:
     """How many of these were given back before the task began."""
     receipt: str = ""
     """Names the last delivery."""
+    given_back: int = 0
+    """The last delivery that was given back by its own receipt."""
 
     @property
     def attempt(self) -> int:
@@ -78,9 +97,14 @@ class MemoryBroker(Broker):
         receipts: bool = True,
         new_receipts: bool = False,
         receipt_is_void: ReceiptIsVoid = "when delivered again",
+        late_in_front: bool = False,
+        deletes_held: bool = True,
         counts: bool = True,
         uncounts: bool = True,
+        counts_lapses: bool = False,
+        by_age: bool = False,
         delays: bool = True,
+        whole_seconds: bool = False,
         held_first: bool = False,
         bulk_limit: int | None = None,
         max_payload: int | None = None,
@@ -97,9 +121,17 @@ class MemoryBroker(Broker):
             new_receipts: A lease that is extended has a new receipt, and the old one is void.
             receipt_is_void: When the receipt of a lost lease loses its force. "never": it names the
                 package, so that a late word is taken for that of whoever has the package by then.
+                "when given back": as that, but for a delivery that was itself released.
+            late_in_front: A package whose lease has ended comes before all that were never out. False: it
+                stands where a package would that was sent at that moment.
+            deletes_held: `delete` takes a package that is out, too. False: not before its lease has ended.
             counts: It says how often a package was delivered. False: nobody knows.
             uncounts: A delivery that is released unbegun is not counted. False: it was one all the same.
+            counts_lapses: A lease that is extended after its end is counted as another delivery, though
+                nobody had the package in between.
+            by_age: What was sent first is delivered first, even if it was held back or came back.
             delays: It can hold packages back until later.
+            whole_seconds: It holds packages back for whole seconds, rounded up.
             held_first: What was held back goes first when it is due. False: in the order of the moments.
             bulk_limit: Most packages in one `dequeue`.
             max_payload: Most characters of a package; a larger one is refused.
@@ -116,8 +148,13 @@ class MemoryBroker(Broker):
             self.max_payload = max_payload  # type: ignore[misc]
         self.new_receipts = new_receipts
         self.receipt_is_void = receipt_is_void
+        self.late_in_front = late_in_front
+        self.deletes_held = deletes_held
         self.counts = counts
         self.uncounts = uncounts
+        self.counts_lapses = counts_lapses
+        self.by_age = by_age
+        self.whole_seconds = whole_seconds
         self.held_first = held_first
         self._clock = clock
         self._lease = timedelta(seconds=retry_seconds)
@@ -153,7 +190,8 @@ class MemoryBroker(Broker):
         if not self.delays:
             return super().enqueue_later(tasks, seconds)
         self._refuse_too_large(tasks)
-        due = self._clock.now() + timedelta(seconds=seconds)
+        held = ceil(seconds) if self.whole_seconds else seconds
+        due = self._clock.now() + timedelta(seconds=held)
         return [self._send(task, due, held_back=True) for task in tasks]
 
     def dequeue(self, limit: int = 1) -> list[Received]:
@@ -182,8 +220,12 @@ class MemoryBroker(Broker):
             self._rows.remove(row)
 
     def extend(self, id: str) -> str:
+        now = self._clock.now()
         for row in self._held(id):
-            row.available_at = self._clock.now() + self._lease
+            if self.counts_lapses and row.available_at <= now:
+                row.attempts += 1
+            row.taken = True
+            row.available_at = now + self._lease
             if self.new_receipts:
                 row.receipt += "+"
                 return row.receipt
@@ -192,6 +234,7 @@ class MemoryBroker(Broker):
     def release(self, id: str, *, begun: bool = True) -> None:
         for row in self._held(id):
             row.taken = False
+            row.given_back = _delivery(id)
             if self.uncounts and not begun:
                 row.unbegun += 1
             row.available_at = IN_FRONT
@@ -200,7 +243,12 @@ class MemoryBroker(Broker):
         self.acknowledge(id)
 
     def delete(self, id: str) -> None:
-        self._rows = [row for row in self._rows if str(row.id) != id]
+        now = self._clock.now()
+        self._rows = [
+            row
+            for row in self._rows
+            if str(row.id) != id or (not self.deletes_held and row.taken and row.available_at > now)
+        ]
         self.acknowledge(id)
 
     def purge_queue(self) -> None:
@@ -230,7 +278,10 @@ class MemoryBroker(Broker):
         return str(self._last_id)
 
     def _place(self, row: Row) -> tuple[bool, datetime, int]:
-        return not (self.held_first and row.held_back), row.available_at, row.id
+        """Where a package stands that can be delivered."""
+        in_front = self.by_age or (row.taken and self.late_in_front)
+        moment = IN_FRONT if in_front else row.available_at
+        return not (self.held_first and row.held_back), moment, row.id
 
     def _refuse_too_large(self, tasks: Sequence[str]) -> None:
         for task in tasks:
@@ -245,8 +296,16 @@ class MemoryBroker(Broker):
 
     def _held(self, receipt: str) -> list[Row]:
         """The package that this receipt still stands for, if there is one."""
+        if self.receipt_is_void == "when given back":
+            named = [row for row in self._rows if receipt.startswith(f"{row.id}:")]
+            return [row for row in named if _delivery(receipt) > row.given_back]
         found = [row for row in self._rows if row.taken and row.receipt == receipt]
         if self.receipt_is_void == "when the lease ends":
             now = self._clock.now()
             return [row for row in found if row.available_at > now]
         return found
+
+
+def _delivery(receipt: str) -> int:
+    """Which delivery it names; 0 where it names the package."""
+    return int(receipt.partition(":")[2].rstrip("+") or 0)

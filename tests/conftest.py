@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import threading
+from contextlib import ExitStack
+from functools import lru_cache
 
 import pytest
 from django.db import connections
 
 from tests import settings
 from tests.caches import redis_prefix
+from tests.mongo_servers import mongo_server
 from tests.sqs_servers import moto_server, roto_server
 
 collect_ignore = ["sample"]  # a project of its own: `tests/kit/test_sample_project.py` runs it
@@ -90,6 +94,34 @@ def sqs_on_roto(tmp_path_factory):
     """The address of another, of other people's make."""
     with roto_server(tmp_path_factory.mktemp("roto")) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def mongo_servers(tmp_path_factory):
+    """A function that starts a server of `tests.mongo_servers`, once a session: gives its port."""
+    with ExitStack() as stack:
+
+        @lru_cache
+        def start(kind):
+            return stack.enter_context(mongo_server(kind, tmp_path_factory.mktemp(kind)))
+
+        yield start
+
+
+@pytest.fixture(scope="module")
+def pymongo_ends():
+    """Wait for the threads of closed clients, half a second: who forks next is not to have them."""
+    yield
+    for thread in threading.enumerate():
+        if thread.name.startswith("pymongo"):
+            thread.join(5)
+            assert not thread.is_alive(), f"{thread.name}: somebody has not closed a broker"
+
+
+@pytest.fixture(scope="module")
+def mongo_port(mongo_servers, pymongo_ends):
+    """As `mongo_servers`, for a module."""
+    return mongo_servers
 
 
 @pytest.fixture

@@ -80,8 +80,8 @@ class Config:
     orm: str | None = None
     """Alias of the Django database that holds the queue. None: not used."""
 
-    mongo: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
-    """Options of pymongo's MongoClient. None: not used."""
+    mongo: Mapping[str, Any] | str | None = attrs.field(default=None, repr=False)
+    """Options of pymongo's MongoClient, or a URI. None: not used."""
 
     mongo_db: str | None = None
     """MongoDB database of the queue. None: the connection's own, else `django-q`."""

@@ -32,15 +32,7 @@ BROKER_KEYS = (
 )
 """The settings that choose a broker; where several are set, the first of these wins."""
 
-_SET_ORM = "Remove it and set 'orm' to an alias of DATABASES."
-
 NOT_YET: Mapping[str, str] = {
-    "disque_nodes": _SET_ORM,
-    "disque_auth": _SET_ORM,
-    "disque_fastack": _SET_ORM,
-    "iron_mq": _SET_ORM,
-    "mongo": _SET_ORM,
-    "mongo_db": _SET_ORM,
     "rollbar": "Remove it: failures are kept with their traceback, and logged.",
     "error_reporter": "Remove it: failures are kept with their traceback, and logged.",
     "encrypt": "Remove it: packages are signed, and can be read by who can read the broker.",
@@ -145,6 +137,10 @@ def _is_redis(value: object) -> bool:
     return _is_text(value)
 
 
+def _is_mongo_uri(value: object) -> bool:
+    return isinstance(value, str) and value.startswith(("mongodb://", "mongodb+srv://"))
+
+
 def _is_nodes(value: object) -> bool:
     return isinstance(value, list | tuple) and bool(value) and all(map(_is_text, value))
 
@@ -211,7 +207,11 @@ RULES: Mapping[str, Rule] = {
     "iron_mq": _optional(_OPTIONS, _is_mapping, secret=True),
     "sqs": _optional(_OPTIONS, _is_mapping, secret=True),
     "orm": _optional("an alias of DATABASES", _is_text),
-    "mongo": _optional(_OPTIONS, _is_mapping, secret=True),
+    "mongo": _optional(
+        "a dict of MongoClient's options, or a URI (mongodb://...)",
+        _or(_is_mapping, _is_mongo_uri),
+        secret=True,
+    ),
     "mongo_db": _optional("text that is not empty", _is_text, none="the connection's own"),
     "broker_class": _optional("the dotted path of a Broker subclass", is_dotted_path),
     "bulk": _whole(1, COUNT_MAX, none="as many as the cluster has room for"),

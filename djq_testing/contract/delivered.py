@@ -57,6 +57,9 @@ class BrokerFixtures:
     ordered: bool = True
     """The oldest package is delivered first. False: any is."""
 
+    by_age: bool = False
+    """What was sent first is delivered first, even if it was held back. False: what was due first."""
+
     counts: bool = True
     """It says how often a package was delivered. False: its `attempt` is None."""
 
@@ -64,7 +67,8 @@ class BrokerFixtures:
     """False: a delivery that this broker has counted stays counted, whatever `release` is told."""
 
     receipt_is_void: ReceiptIsVoid = "when delivered again"
-    """When the receipt of a lost lease loses its force. "never": a receipt names the package."""
+    """When the receipt of a lost lease loses its force. "never": a receipt names the package; "when given
+    back" as well, but it is void once this delivery was released."""
 
     without: ClassVar[Sequence[str]] = ()
     """Verbs that the broker leaves as `Broker` has them, on purpose: `("extend", "queue_size")`."""

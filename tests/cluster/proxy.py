@@ -65,7 +65,7 @@ class Proxy:
             pair = near, socket.create_connection(self._server)
             self._pairs.append(pair)
             for each in pair:
-                # Or what is sent in two pieces takes forty milliseconds.
+                # What a client says in two pieces is not to wait for the word that the first has come.
                 each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             for source, target in (pair, pair[::-1]):
                 answers = source is pair[1]

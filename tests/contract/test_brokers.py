@@ -29,7 +29,7 @@ class MemoryContract(BrokerContract):
 
         twin = make("flags")
         self.ordered, self.counts, self.uncounts = twin.ordered, twin.counts, twin.uncounts
-        self.receipt_is_void = twin.receipt_is_void
+        self.receipt_is_void, self.by_age = twin.receipt_is_void, twin.by_age
         return make
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from math import ceil
 from types import MappingProxyType
 from uuid import uuid4
 
@@ -13,7 +12,7 @@ from djq.brokers.sqs import SqsBroker
 from djq_testing.contract.agreement import BrokerAgreement
 from djq_testing.contract.broker import BrokerContract
 from djq_testing.fakes.sqs import SqsServer, make_fake
-from djq_testing.memory import KINDS, MemoryBroker
+from djq_testing.memory import KINDS
 from tests.sqs_servers import Hurried, account_at
 
 
@@ -50,9 +49,9 @@ class TestSqsBrokerWithAnOrder(SqsContract):
 @pytest.mark.servers
 @pytest.mark.parametrize("server", ["sqs_on_moto", "sqs_on_roto"])
 class TestSqsBrokerOverHttp(SqsContract):
-    """On servers that keep the real time, and take the handle of a lost lease for as good as any."""
+    """On servers that keep the real time, and to which the handle of a lost lease is as good as any."""
 
-    receipt_is_void = "never"
+    receipt_is_void = "when given back"
 
     @pytest.fixture
     def client(self, clock, server, request):
@@ -76,13 +75,6 @@ class TestSqsBrokerOverHttp(SqsContract):
         pytest.skip("nobody can move this server's time, and a delay once given stays as it is")
 
 
-class WholeSeconds(MemoryBroker):
-    """SQS delays by whole seconds."""
-
-    def enqueue_later(self, tasks, seconds):
-        return super().enqueue_later(tasks, ceil(seconds))
-
-
 class SqsAgreement(BrokerAgreement):
     without = ("Delete",)
     examples = 10
@@ -91,9 +83,6 @@ class SqsAgreement(BrokerAgreement):
     def make_broker(self, clock):
         server = SqsServer(clock, shuffle=self.shuffle, purges_often=True)
         return make_fake("agreement", server=server, retry_seconds=self.retry_seconds)
-
-    def make_twin(self, clock):
-        return WholeSeconds(clock=clock, retry_seconds=self.retry_seconds, **self.switches)
 
 
 class TestSqsBrokerAgrees(SqsAgreement):

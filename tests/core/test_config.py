@@ -33,14 +33,20 @@ ACCEPTED: dict[str, list[object]] = {
     "catch_up": [True, False],
     "redis": [None, {}, {"host": "localhost", "receipts": True}, "redis://localhost"],
     "django_redis": [None, "default"],
-    "disque_nodes": [None],
-    "disque_auth": [None],
-    "disque_fastack": [False],
-    "iron_mq": [None],
+    "disque_nodes": [None, ("127.0.0.1:7711", "127.0.0.1:7712")],
+    "disque_auth": [None, "secret"],
+    "disque_fastack": [True, False],
+    "iron_mq": [None, {}, {"token": "t", "project_id": "p"}],
     "sqs": [None, {}, {"aws_region": "us-east-1"}],
     "orm": ["default", None],
-    "mongo": [None],
-    "mongo_db": [None],
+    "mongo": [
+        None,
+        {},
+        {"host": "127.0.0.1", "port": 27017},
+        "mongodb://localhost/queues",
+        "mongodb+srv://example.com",
+    ],
+    "mongo_db": ["queues", None],
     "broker_class": ["myapp.broker.CustomBroker", None],
     "bulk": [1, 100, None],
     "poll": [0.2, 1],
@@ -81,7 +87,7 @@ REFUSED: dict[str, list[object]] = {
     "iron_mq": NO_OPTIONS,
     "sqs": NO_OPTIONS,
     "orm": NO_TEXT,
-    "mongo": NO_OPTIONS,
+    "mongo": [*NO_OPTIONS, "http://localhost", ""],
     "mongo_db": NO_TEXT,
     "broker_class": [5, "", "CustomBroker", ".broker", "my app.Broker", "a..b", list],
     "bulk": NO_COUNT,
@@ -104,12 +110,6 @@ REFUSED: dict[str, list[object]] = {
     "max_payload": [1_023, None, True, "1MB", 2**31],
 }
 LATER: dict[str, list[object]] = {
-    "disque_nodes": [["127.0.0.1:7711"], ("127.0.0.1:7711", "127.0.0.1:7712")],
-    "disque_auth": ["secret"],
-    "disque_fastack": [True],
-    "iron_mq": [{}, {"token": "t"}],
-    "mongo": [{"host": "127.0.0.1", "port": 27017}],
-    "mongo_db": ["queues"],
     "rollbar": [{"access_token": "t"}],
     "error_reporter": [{"sentry": {"dsn": "d"}}, "myapp.errors.Reporter"],
     "encrypt": [True],
@@ -199,7 +199,9 @@ def test_unknown_key_that_is_near_to_none_lists_all(key):
 
 
 def test_all_problems_are_told_at_once():
-    config, problems = read(worker=2, timeout="60", poll=-1, mongo={}, sqs="secret", orm="default")
+    values = {"mongo": {}, "sqs": "secret", "orm": "default", "encrypt": True}
+
+    config, problems = read(worker=2, timeout="60", poll=-1, **values)
 
     assert config is None
     assert {(problem.key, problem.code) for problem in problems} == {
@@ -207,7 +209,7 @@ def test_all_problems_are_told_at_once():
         ("timeout", "E003"),
         ("poll", "E003"),
         ("sqs", "E003"),
-        ("mongo", "E004"),
+        ("encrypt", "E004"),
         ("orm", "W002"),
     }
 

@@ -221,7 +221,16 @@ def test_right_settings_pass_the_checks():
     assert run_checks(tags=[checks.TAG]) == []
 
 
-@override_settings(Q_CLUSTER={"wokers": 2, "poll": 0, "mongo": {}, "timeout": 90, "orm": "default"})
+@override_settings(
+    Q_CLUSTER={
+        "wokers": 2,
+        "poll": 0,
+        "encrypt": True,
+        "mongo": {},
+        "timeout": 90,
+        "orm": "default",
+    }
+)
 def test_checks_tell_every_problem_with_its_id():
     messages = run_checks(tags=[checks.TAG])
 

@@ -25,3 +25,14 @@ def _without_fakeredis():
 def test_a_broker_whose_library_is_missing_says_what_to_install():
     with pytest.raises(ModuleNotFoundError, match=r"fakeredis .*pip install 'djq\[testing\]'"):
         brokers_like("redis", ManualClock())
+
+
+def test_a_library_of_another_extra_is_told_with_that():
+    known = {name: sys.modules.pop(name, None) for name in ("mongomock", "djq_testing.fakes.mongo")}
+    sys.modules["mongomock"] = None
+    try:
+        with pytest.raises(ModuleNotFoundError, match=r"pip install 'djq\[testing-mongo\]'"):
+            brokers_like("mongo", ManualClock())
+    finally:
+        del sys.modules["mongomock"]
+        sys.modules.update({name: each for name, each in known.items() if each is not None})

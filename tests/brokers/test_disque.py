@@ -1,0 +1,490 @@
+"""The broker on Disque: its nodes, its settings, and what it says when they do not serve."""
+
+from __future__ import annotations
+
+import pickle
+import socket
+import sys
+import threading
+from datetime import timedelta
+
+import pytest
+from django.core.checks import run_checks
+from redis.exceptions import ResponseError
+
+from djq import assembly, checks
+from djq.brokers.disque import LATER_SECONDS_MAX, TTL_SECONDS, DisqueBroker
+from djq.brokers.disque_client import DisqueClient, DisqueNodes, read_nodes
+from djq.conf import get_config
+from djq.exceptions import BrokerUnavailable, ConfigError, TaskRefused
+from djq.runtime.clock import SystemClock
+from djq.wiring import wired
+from djq_testing.contract.delivered import packages, receipts
+from djq_testing.fakes.disque import FakeDisque, FakeNodes, make_fake
+from djq_testing.fakes.disque_server import serve
+
+RETRY = 60.0
+DAY = timedelta(days=1)
+NO_JOB = "D-c0ffee5e-aaaaaaaaaaaaaaaaaaaaaaaa-05a1"
+
+
+@pytest.fixture
+def disque(djq_clock):
+    return FakeDisque(djq_clock, nodes=2)
+
+
+@pytest.fixture
+def nodes(disque):
+    return FakeNodes(disque)
+
+
+@pytest.fixture
+def broker(nodes):
+    return make_fake("q", nodes=nodes, retry_seconds=RETRY)
+
+
+def over_tcp(*servers, password=None, **options):
+    """A broker that tries these nodes in this order."""
+    addresses = tuple(("127.0.0.1", server.port) for server in servers)
+    nodes = DisqueNodes(addresses, password=password, shuffled=list)
+    return DisqueBroker("q", nodes=nodes, **{"retry_seconds": RETRY, "wait_seconds": 0, **options})
+
+
+# Leases and lives.
+
+
+def test_lease_begins_when_the_package_is_taken_and_not_when_it_was_sent(broker, djq_clock):
+    broker.enqueue("a")
+    djq_clock.advance(RETRY - 1)
+    taken = broker.dequeue()
+
+    djq_clock.advance(RETRY - 1)
+
+    assert packages(taken) == ["a"]
+    assert list(broker.dequeue()) == []
+
+
+def test_package_is_there_after_weeks_and_gone_when_its_life_is_over(broker, djq_clock):
+    broker.enqueue_many(["a", "b"])
+    djq_clock.advance(TTL_SECONDS - 1)
+    before = packages(broker.dequeue())
+
+    djq_clock.advance(1)
+
+    assert (before, broker.queue_size()) == (["a"], 0)
+
+
+def test_package_held_back_for_long_can_be_renewed_when_it_is_due(broker, djq_clock):
+    broker.enqueue_later(["a"], LATER_SECONDS_MAX)
+    djq_clock.advance(LATER_SECONDS_MAX)
+    taken = broker.dequeue()
+
+    for _ in range(3):
+        djq_clock.advance(RETRY - 1)
+        broker.extend_many(receipts(taken))
+
+    assert packages(taken) == ["a"]
+    assert list(broker.dequeue()) == []
+
+
+def test_package_is_held_back_for_46_days_at_most(broker):
+    with pytest.raises(TaskRefused, match="at most 4,000,000"):
+        broker.enqueue_later(["a"], LATER_SECONDS_MAX + 1)
+
+
+def test_renewal_in_the_second_half_of_a_life_is_no_error(broker, djq_clock):
+    broker.enqueue("a")
+    djq_clock.advance(TTL_SECONDS / 2 + 1)
+    taken = broker.dequeue()
+
+    broker.extend_many(receipts(taken))
+
+    assert packages(taken) == ["a"]
+
+
+@pytest.mark.parametrize(("seconds", "whole"), [(0.1, 1), (1, 1), (1.2, 2), (60, 60)])
+def test_lease_is_rounded_up_to_whole_seconds(nodes, djq_clock, seconds, whole):
+    broker = make_fake("q", nodes=nodes, retry_seconds=seconds)
+    broker.enqueue("a")
+    broker.dequeue()
+
+    djq_clock.advance(whole - 0.001)
+    early = list(broker.dequeue())
+    djq_clock.advance(0.001)
+
+    assert early == []
+    assert packages(broker.dequeue()) == ["a"]
+
+
+def test_word_of_one_process_about_a_later_delivery_of_what_it_gave_back_counts(nodes):
+    pusher, monitor = (make_fake("q", nodes=nodes, retry_seconds=RETRY) for _ in range(2))
+    pusher.enqueue("a")
+    monitor.release_many(receipts(pusher.dequeue()))
+    second = receipts(pusher.dequeue())
+
+    monitor.acknowledge_many(second)
+
+    assert pusher.next_available() is None
+
+
+def test_lease_is_renewed_where_there_is_a_copy(broker, nodes, djq_clock):
+    broker.enqueue_many(["a", "b"])
+    nodes.nodes[0].has_copies = False
+    taken = broker.dequeue(2)
+
+    djq_clock.advance(RETRY - 1)
+    broker.extend_many(receipts(taken))
+    djq_clock.advance(RETRY - 1)
+
+    assert list(broker.dequeue()) == []
+
+
+@pytest.mark.parametrize("id", ["7", "", "D-7", NO_JOB, f"{NO_JOB}:1"])
+def test_word_about_what_is_no_job_is_no_error(broker, id):
+    broker.enqueue("a")
+
+    broker.delete(id)
+    broker.acknowledge_many([id])
+    broker.extend(id)
+    broker.release(id)
+    broker.fail(id)
+
+    assert broker.queue_size() == 1
+
+
+def test_what_is_no_job_does_not_hide_the_others(broker):
+    broker.enqueue("a")
+
+    broker.acknowledge_many(["no job", *receipts(broker.dequeue())])
+
+    assert broker.next_available() is None
+
+
+@pytest.mark.parametrize(("fast", "command"), [(False, b"ACKJOB"), (True, b"FASTACK")])
+def test_what_is_done_is_acknowledged_as_the_settings_say(disque, fast, command):
+    with serve(disque) as servers:
+        broker = over_tcp(*servers, fast_acknowledge=fast)
+        broker.enqueue("a")
+
+        broker.acknowledge_many(receipts(broker.dequeue()))
+
+        broker.close()
+        assert servers[0].commands[-1] == command
+
+
+# Many at once.
+
+
+def test_purge_reads_every_page(broker, djq_clock):
+    broker.enqueue_many(["x"] * 2_500)
+    broker.enqueue_later(["x"] * 10, 5)
+
+    broker.purge_queue()
+
+    assert broker.next_available() is None
+
+
+def test_draining_takes_three_round_trips_a_batch(nodes, record_property):
+    tasks, bulk = 960, 32
+    broker = make_fake("q", nodes=nodes, retry_seconds=RETRY)
+    broker.enqueue_many(["x"] * tasks)
+    sent = nodes.round_trips
+
+    while taken := broker.dequeue(bulk):
+        broker.acknowledge_many(receipts(taken))
+
+    drained = nodes.round_trips - sent
+    record_property("round trips a task", drained / tasks)
+    sys.stdout.write(f"Disque: {drained / tasks:.3f} round trips a task, {bulk} at a time\n")
+    assert sent == 4  # three hundred in each
+    assert drained == 3 * tasks / bulk + 1
+
+
+# Nodes that die.
+
+
+def test_next_verb_goes_to_another_node_when_one_has_died(broker, nodes):
+    broker.enqueue("a")
+    nodes.nodes[0].up = False
+
+    taken = broker.dequeue()
+
+    assert packages(taken) == ["a"]
+
+
+@pytest.mark.parametrize(("when", "sent"), [("before", 0), ("after", 1)])
+def test_sending_whose_answer_is_lost_is_not_repeated(broker, nodes, when, sent):
+    nodes.nodes[0].hangs_up = when
+
+    with pytest.raises(BrokerUnavailable):
+        broker.enqueue("a")
+
+    assert broker.queue_size() == sent
+
+
+def test_nothing_is_sent_twice_when_all_nodes_are_gone(broker, nodes):
+    for node in nodes.nodes:
+        node.up = False
+
+    with pytest.raises(BrokerUnavailable, match="refused"):
+        broker.enqueue("a")
+    assert broker.ping() is False
+    with pytest.raises(BrokerUnavailable):
+        broker.purge_queue()
+
+
+def test_batch_that_fails_in_part_is_taken_back(broker, disque):
+    disque.room = 3
+
+    with pytest.raises(BrokerUnavailable, match="memory is full"):
+        broker.enqueue_many(["x"] * 5)
+
+    assert broker.next_available() is None
+
+
+@pytest.mark.parametrize(
+    ("trouble", "words"),
+    [
+        ({"room": 0}, "memory is full"),
+        ({"short_of_nodes": True}, "too few nodes"),
+        ({"_paused": {b"djq:q": "in"}}, "PAUSE <queue> none"),
+    ],
+)
+@pytest.mark.parametrize("place", ["in memory", "over TCP"])
+def test_refusal_says_what_is_the_matter(disque, nodes, trouble, words, place):
+    for name, value in trouble.items():
+        setattr(disque, name, value)
+    with serve(disque) as servers:
+        tcp = over_tcp(*servers)
+        broker = tcp if place == "over TCP" else make_fake("q", nodes=nodes, retry_seconds=RETRY)
+
+        with pytest.raises(BrokerUnavailable, match=words):
+            broker.enqueue("a")
+
+        tcp.close()
+
+
+# Over TCP.
+
+
+def test_real_client_goes_on_to_the_next_node(disque):
+    with serve(disque) as (first, second):
+        broker = over_tcp(first, second)
+        broker.enqueue("a")
+        first.stop()
+
+        taken = packages(broker.dequeue())
+        told = broker.info()
+
+        broker.close()
+        assert (taken, told) == (["a"], "Disque 1.0-rc1")
+        assert b"GETJOB" in second.commands
+
+
+def test_nodes_that_do_not_answer_are_passed_over(disque):
+    with serve(disque) as (first, second):
+        first.stop()
+        broker = over_tcp(first, second)
+
+        broker.enqueue("a")
+        broker.purge_queue()
+
+        size = broker.queue_size()
+        broker.close()
+        assert size == 0
+
+
+def test_idle_connection_that_was_closed_is_no_error(disque):
+    with serve(disque) as servers:
+        broker = over_tcp(*servers)
+        broker.enqueue("a")
+        servers[0].hang_up()
+
+        sizes = [broker.queue_size() for _ in range(2)]
+
+        broker.close()
+        assert sizes == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("password", "works"), [("hunter2", True), ("hunter3", False), (None, False)]
+)
+def test_password_opens_the_nodes(djq_clock, password, works):
+    with serve(FakeDisque(djq_clock, password="hunter2")) as servers:
+        broker = over_tcp(*servers, password=password)
+
+        assert broker.ping() is works
+        if not works:
+            with pytest.raises(BrokerUnavailable) as caught:
+                broker.enqueue("a")
+            assert "hunter" not in str(caught.value)
+        broker.close()
+
+
+def test_empty_queue_is_waited_at_and_a_package_wakes_at_once():
+    with serve(FakeDisque(SystemClock())) as servers:
+        waiter, sender = over_tcp(*servers, wait_seconds=30), over_tcp(*servers)
+        taken = []
+        waiting = threading.Thread(target=lambda: taken.extend(waiter.dequeue(5)))
+        waiting.start()
+        sender.enqueue("a")
+
+        waiting.join(5)
+
+        waiter.close()
+        sender.close()
+        assert packages(taken) == ["a"]
+
+
+def test_broker_that_is_connected_can_be_pickled(disque):
+    with serve(disque) as servers:
+        broker = over_tcp(*servers)
+        broker.enqueue("a")
+
+        copy = pickle.loads(pickle.dumps(broker))
+        taken = packages(copy.dequeue())
+
+        broker.close()
+        copy.close()
+        assert taken == ["a"]
+
+
+def test_node_that_hangs_up_on_a_command_is_left_for_another(disque):
+    with serve(disque) as servers, socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(
+            target=_hang_up_after_the_greeting, args=(listening,), daemon=True
+        )
+        thread.start()
+        addresses = (listening.getsockname(), ("127.0.0.1", servers[0].port))
+        nodes = DisqueNodes(addresses, shuffled=list)
+        broker = DisqueBroker("q", nodes=nodes, retry_seconds=RETRY, wait_seconds=0)
+
+        with pytest.raises(BrokerUnavailable):
+            broker.enqueue("a")
+        broker.enqueue("b")
+
+        taken = packages(broker.dequeue(5))
+        broker.close()
+        thread.join(5)
+        assert taken == ["b"]
+        listening.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listening.accept()
+
+
+def _hang_up_after_the_greeting(listening):
+    connection, _ = listening.accept()
+    with connection:
+        while b"HELLO" not in (came := connection.recv(65_536)):
+            connection.sendall(b"-ERR unknown command\r\n" * came.count(b"*"))
+        connection.sendall(b"*1\r\n:1\r\n")
+        connection.recv(65_536)
+
+
+def test_server_that_is_no_disque_is_not_taken_for_one():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=_be_another_server, args=(listening,), daemon=True)
+        thread.start()
+
+        with pytest.raises(ResponseError):
+            DisqueClient(listening.getsockname(), None)
+
+        thread.join(5)
+
+
+def _be_another_server(listening):
+    connection, _ = listening.accept()
+    with connection:
+        while connection.recv(65_536):
+            connection.sendall(b"-ERR unknown command\r\n" * 2)
+
+
+# The settings.
+
+
+def made(settings, **q_cluster):
+    settings.Q_CLUSTER = {"name": "q", **q_cluster}
+    return assembly.make_broker(get_config())
+
+
+def test_settings_of_the_manual_are_taken(settings):
+    broker = made(
+        settings,
+        retry=70,
+        disque_nodes=("127.0.0.1:7711", " 127.0.0.1:7712"),
+        disque_auth="hunter2",
+        disque_fastack=True,
+    )
+
+    assert type(broker) is DisqueBroker
+    assert (broker.list_key, broker.blocks, broker._retry) == ("q", True, 70)
+    assert broker._done == "FASTACK"
+    assert broker._nodes.addresses == (("127.0.0.1", 7711), ("127.0.0.1", 7712))
+    assert broker._nodes.password == "hunter2"
+    assert "hunter2" not in repr(broker._nodes)
+
+
+def test_nobody_waits_on_a_clock_that_stands_in(settings, djq_clock):
+    with wired(clock=djq_clock):
+        broker = made(settings, disque_nodes=["127.0.0.1:7711"])
+
+    assert not broker.blocks
+
+
+@pytest.mark.parametrize(
+    ("node", "address"),
+    [
+        ("localhost:7711", ("localhost", 7711)),
+        (" 10.0.0.5:1 ", ("10.0.0.5", 1)),
+        ("[::1]:7711", ("::1", 7711)),
+    ],
+)
+def test_node_is_host_and_port(node, address):
+    assert read_nodes([node, node]) == (address,)
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        *("hunter2", "hunter2:", ":7711", "hunter2:0", "hunter2:65536", "hunter2:x", "hunter2:²"),
+        *("::1:7711", "::1", "[]:7711", "hunter2@h:7711", "disque://hunter2:7711", "a b:7711"),
+    ],
+)
+def test_node_that_is_none_is_told_and_not_shown(node):
+    with pytest.raises(ConfigError, match=r"Node 2 of .*'\[::1\]:7711'") as caught:
+        read_nodes(["127.0.0.1:7711", node])
+
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("q_cluster", "words"),
+    [
+        ({"disque_nodes": ["localhost"]}, "Node 1"),
+        ({"disque_nodes": ["h:1"], "retry": 1_000_001}, "at most"),
+    ],
+)
+def test_checks_tell_of_wrong_settings(settings, q_cluster, words):
+    settings.Q_CLUSTER = q_cluster
+
+    (message,) = run_checks(tags=[checks.TAG])
+
+    assert message.id == "djq.E012"
+    assert words in message.msg
+
+
+def test_checks_connect_to_nothing(settings):
+    settings.Q_CLUSTER = {"disque_nodes": ["127.0.0.1:1"], "disque_auth": "hunter2"}
+
+    assert run_checks(tags=[checks.TAG]) == []
+
+
+def test_order_of_the_nodes_is_drawn_and_the_setting_is_left_as_it_was():
+    addresses = tuple(("127.0.0.1", port) for port in range(1, 40))
+    nodes = DisqueNodes(addresses)
+
+    orders = {tuple(nodes.shuffled(nodes.addresses)) for _ in range(3)}
+
+    assert len(orders) == 3
+    assert {frozenset(order) for order in orders} == {frozenset(addresses)}
+    assert nodes.addresses == addresses
