@@ -36,11 +36,12 @@ from djq.ports import Broker, Clock
 
 __all__ = ["FakeSqsBroker", "SqsServer", "broker_maker", "make_fake"]
 
+Moment = int | Fraction
+"""In milliseconds, as moto reckons."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 REGION = "eu-west-1"
 TWELVE_HOURS = 43_200_000
-"""In milliseconds, as moto reckons."""
 IN_FRONT = 1
 """When a message that was given back is due: before all others."""
 
@@ -124,11 +125,14 @@ def _model(clock: Clock, order: random.Random | None) -> Any:
     model: Any = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(model)
 
-    def milliseconds() -> Fraction:
-        return Fraction((clock.now() - EPOCH) // MICROSECOND, 1_000)
+    def milliseconds() -> Moment:
+        # Exact, so that a lease ends when it ends; and a fraction takes its time.
+        microseconds = (clock.now() - EPOCH) // MICROSECOND
+        whole, rest = divmod(microseconds, 1_000)
+        return Fraction(microseconds, 1_000) if rest else whole
 
     model.unix_time = lambda: float(milliseconds() / 1_000)
-    model.unix_time_millis = milliseconds  # exact, so that a lease ends when it ends
+    model.unix_time_millis = milliseconds
     # Half of the time goes into this.
     model.camelcase_to_underscores = lru_cache(model.camelcase_to_underscores)
     model.Message = _messages(model, milliseconds)
@@ -137,13 +141,14 @@ def _model(clock: Clock, order: random.Random | None) -> Any:
     return model
 
 
-def _messages(model: Any, now: Callable[[], Fraction]) -> Any:
+def _messages(model: Any, now: Callable[[], Moment]) -> Any:
     class Message(model.Message):  # type: ignore[misc]
-        received_at = Fraction()
+        received_at: Moment = 0
 
         @property
-        def due(self) -> Fraction:
-            return Fraction(self.visible_at or max(self.sent_timestamp, self.delayed_until))
+        def due(self) -> Moment:
+            due: Moment = self.visible_at or max(self.sent_timestamp, self.delayed_until)
+            return due
 
         @property
         def visible(self) -> bool:
@@ -171,8 +176,10 @@ def _messages(model: Any, now: Callable[[], Fraction]) -> Any:
     return Message
 
 
-def _queues(model: Any, now: Callable[[], Fraction]) -> Any:
+def _queues(model: Any, now: Callable[[], Moment]) -> Any:
     class Queue(model.Queue):  # type: ignore[misc]
+        counts = False
+
         def kept(self) -> Any:
             """What is not too old yet."""
             oldest = now() - self.message_retention_period * 1_000
@@ -182,7 +189,22 @@ def _queues(model: Any, now: Callable[[], Fraction]) -> Any:
 
         @property
         def messages(self) -> list[Any]:
-            return [each for each in self.kept() if each.visible and not each.delayed]
+            time = now()
+            kept = self.kept()
+            return [each for each in kept if each.visible_at <= time and each.delayed_until <= time]
+
+        # moto counts all of them whenever it looks at any attribute, as for each message that is sent.
+        @property
+        def approximate_number_of_messages(self) -> int:
+            return len(self.messages) if self.counts else 0
+
+        @property
+        def approximate_number_of_messages_delayed(self) -> int:
+            return sum(each.delayed for each in self.kept()) if self.counts else 0
+
+        @property
+        def approximate_number_of_messages_not_visible(self) -> int:
+            return sum(not each.visible for each in self.kept()) if self.counts else 0
 
     return Queue
 
@@ -206,6 +228,14 @@ def _backends(model: Any, order: random.Random | None) -> Any:
             for message in taken:
                 message.mark_received(lease)
             return taken
+
+        def get_queue_attributes(self, queue_name: str, attribute_names: list[str]) -> Any:
+            queue = self.get_queue(queue_name)
+            queue.counts = True
+            try:
+                return super().get_queue_attributes(queue_name, attribute_names)
+            finally:
+                queue.counts = False
 
         def change_message_visibility(
             self, queue_name: str, receipt_handle: str, visibility_timeout: int

@@ -11,12 +11,13 @@ from djq.brokers import get_broker
 from djq.brokers.sqs import SqsBroker
 from djq.core.config import Config
 from djq.exceptions import ConfigError
-from djq.tasks import async_task, result
+from djq.tasks import async_task, async_tasks, result
 from djq_testing.brokers import brokers_like
 from djq_testing.clock import ManualClock
 from djq_testing.fakes.sqs import SqsServer, make_fake
 
 RETRY_SECONDS = 60
+TASKS = 200
 
 
 def fake(clock, key="q", **options):
@@ -60,6 +61,33 @@ def test_a_task_of_three_leases_runs_once(djq_broker, djq_cluster):
 
     assert [run.task_id for run in djq_cluster.runs] == [id]
     assert djq_broker.server.calls["ChangeMessageVisibilityBatch"] >= 2
+
+
+@pytest.mark.djq_broker("sqs")
+def test_a_cluster_sends_takes_and_acknowledges_many_in_a_round_trip(djq_broker, djq_cluster):
+    async_tasks([("math.sqrt", (number,)) for number in range(TASKS)])
+
+    djq_cluster.run_until_idle()
+
+    calls = djq_broker.server.calls
+    print(f"SQS, a cluster: {calls.total() / TASKS:.3f} round trips a task: {calls}")  # noqa: T201 - shown by -s
+    assert calls["SendMessageBatch"] == TASKS / 10
+    assert calls["ReceiveMessage"] <= TASKS / 5
+    assert calls["DeleteMessageBatch"] <= TASKS / 3
+    assert calls["ChangeMessageVisibilityBatch"] == 0
+
+
+def test_a_drain_in_tens_costs_a_fifth_of_a_round_trip_a_task(djq_clock):
+    broker = fake(djq_clock)
+    broker.enqueue_many([str(number) for number in range(TASKS)])
+    sent = broker.server.calls.total()
+
+    while taken := broker.dequeue(32):
+        broker.acknowledge_many([receipt for receipt, _ in taken])
+
+    drained = broker.server.calls.total() - sent
+    print(f"SQS, a drain in tens: {drained / TASKS:.3f} round trips a task")  # noqa: T201 - shown by -s
+    assert drained == TASKS / 5 + 1
 
 
 def test_the_first_of_a_queue_says_when_it_comes(djq_clock):
