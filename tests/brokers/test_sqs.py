@@ -567,11 +567,13 @@ def test_large_package_that_is_not_done_stays(roomy, bucket, djq_clock, verb):
     assert packages(roomy.dequeue()) == [LARGE]
 
 
-def test_package_that_looks_like_a_pointer_is_none(roomy):
-    package = f"djq-s3:{'0' * 32}"
+def test_package_that_looks_like_a_pointer_is_none(roomy, bucket):
+    roomy.enqueue(LARGE)
+    ((_, key),) = bucket.objects
+    package = f"djq-s3:{key.rpartition('/')[2]}"
     roomy.enqueue(package)
 
-    assert packages(roomy.dequeue()) == [package]
+    assert packages(roomy.dequeue(10)) == [package, LARGE]
 
 
 def test_pointer_whose_object_is_gone_is_given_as_it_is_and_can_be_failed(roomy, bucket):

@@ -93,4 +93,5 @@ class TestSqsBrokerAgrees(SqsAgreement):
 
 
 class TestSqsBrokerOldestFirstAgrees(SqsAgreement):
+    examples = 5
     switches = MappingProxyType({**KINDS["sqs"], "shuffle": None})
