@@ -88,11 +88,15 @@ class SqsServer:
         return None if due is None else EPOCH + int(due * 1_000) * MICROSECOND
 
     def _answer(self, request: Any, **_: Any) -> AWSResponse:
-        self.calls[request.headers["X-Amz-Target"].decode().rpartition(".")[2]] += 1
+        for name, value in list(request.headers.items()):
+            if isinstance(value, bytes):
+                del request.headers[name]
+                request.headers[name] = value.decode()
         with self._lock:
             asked = requests.normalize_request(request)
             handler = _Handler(self._backend)
             status, headers, body = handler._dispatch(asked, request.url, asked.headers)  # noqa: SLF001
+            self.calls[handler._get_action()] += 1  # noqa: SLF001
         return AWSResponse(request.url, status, headers, MockRawResponse(body))
 
 
