@@ -47,6 +47,7 @@ ADAPTERS: Mapping[str, tuple[str, str]] = {
     "disque_nodes": ("djq.brokers.disque_client", "djq[redis]"),
     "mongo": ("djq.brokers.mongo_client", "djq[mongo]"),
     "iron_mq": ("djq.brokers.ironmq_client", "djq[ironmq]"),
+    "sqs": ("djq.brokers.sqs_client", "djq[sqs]"),
 }
 """For each key that chooses a broker: the module that makes it, and what to install for that."""
 

@@ -24,10 +24,11 @@ FAKES: Mapping[str, str] = {
     "disque": "djq_testing.fakes.disque",
     "mongo": "djq_testing.fakes.mongo",
     "ironmq": "djq_testing.fakes.ironmq",
+    "sqs": "djq_testing.fakes.sqs",
 }
 """Brokers of which the real adapter is tested, and the module that puts a server in memory beneath it."""
 
-EXTRAS: Mapping[str, str] = {"mongo": "testing-mongo"}
+EXTRAS: Mapping[str, str] = {"mongo": "testing-mongo", "sqs": "testing-sqs"}
 """The extra that brings the server in memory, where it is not `testing`."""
 
 MakeOne = Callable[[Config, str, Clock], Broker]

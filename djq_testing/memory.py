@@ -47,7 +47,13 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
         "whole_seconds": True,
         "uncounts": False,
     },
-    "sqs": {"bulk_limit": 10, "max_payload": 262_144, "shuffle": 0, "uncounts": False},
+    "sqs": {
+        "bulk_limit": 10,
+        "max_payload": 262_144,
+        "shuffle": 0,
+        "whole_seconds": True,
+        "uncounts": False,
+    },
     "mongo": {"max_payload": 16_000_000},
     "orm": {"bulk_limit": 300},
 }

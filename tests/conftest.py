@@ -13,6 +13,7 @@ from django.db import connections
 from tests import settings
 from tests.caches import redis_prefix
 from tests.mongo_servers import mongo_server
+from tests.sqs_servers import moto_server, roto_server
 
 collect_ignore = ["sample"]  # a project of its own: `tests/kit/test_sample_project.py` runs it
 
@@ -79,6 +80,20 @@ def redis_name():
     """A name in the real Redis for one test, of whose keys nothing is left."""
     with redis_prefix() as prefix:
         yield prefix
+
+
+@pytest.fixture(scope="session")
+def sqs_on_moto():
+    """The address of a server that speaks SQS: moto."""
+    with moto_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def sqs_on_roto(tmp_path_factory):
+    """The address of another, of other people's make."""
+    with roto_server(tmp_path_factory.mktemp("roto")) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -32,10 +32,7 @@ BROKER_KEYS = (
 )
 """The settings that choose a broker; where several are set, the first of these wins."""
 
-_SET_ORM = "Remove it and set 'orm' to an alias of DATABASES."
-
 NOT_YET: Mapping[str, str] = {
-    "sqs": _SET_ORM,
     "rollbar": "Remove it: failures are kept with their traceback, and logged.",
     "error_reporter": "Remove it: failures are kept with their traceback, and logged.",
     "encrypt": "Remove it: packages are signed, and can be read by who can read the broker.",

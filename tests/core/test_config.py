@@ -37,7 +37,7 @@ ACCEPTED: dict[str, list[object]] = {
     "disque_auth": [None, "secret"],
     "disque_fastack": [True, False],
     "iron_mq": [None, {}, {"token": "t", "project_id": "p"}],
-    "sqs": [None],
+    "sqs": [None, {}, {"aws_region": "us-east-1"}],
     "orm": ["default", None],
     "orm_notify": [True, False],
     "mongo": [
@@ -112,7 +112,6 @@ REFUSED: dict[str, list[object]] = {
     "max_payload": [1_023, None, True, "1MB", 2**31],
 }
 LATER: dict[str, list[object]] = {
-    "sqs": [{"aws_region": "us-east-1"}],
     "rollbar": [{"access_token": "t"}],
     "error_reporter": [{"sentry": {"dsn": "d"}}, "myapp.errors.Reporter"],
     "encrypt": [True],

@@ -90,6 +90,6 @@ def test_configuration_and_markers_are_obeyed(project):
     brokers = [line for line in run.stdout.splitlines() if "broker" in line]
     assert [line.split("broker ")[1] for line in brokers] == [
         "Memory None",
-        "Memory 10",
+        "Amazon SQS, eu-west-1 10",
         "ORM default (sqlite) 300",
     ]

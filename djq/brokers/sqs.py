@@ -1,0 +1,280 @@
+"""The broker at Amazon SQS: messages that are hidden while they are out, and deleted when they are done.
+
+The visibility timeout is the lease, the receipt handle the receipt, ApproximateReceiveCount the attempt.
+All verbs go in batches of ten, which may fail in part: what the server says it has not done is tried once
+more, and then told. SQS delivers in any order, and now and then twice.
+
+The handle of a lost lease is void only from the next delivery on, and to some servers that speak SQS never.
+So that a late word about what was given back does no harm, the handles that were are remembered.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from math import ceil
+from typing import Any, ClassVar
+from uuid import uuid4
+
+from djq.brokers.sqs_large import LargePackages, pointer_of
+from djq.brokers.sqs_queue import ConnectedToSqs
+from djq.exceptions import BrokerUnavailable, TaskRefused
+from djq.ports import Received
+
+__all__ = ["MESSAGE_BYTES", "SqsBroker"]
+
+BATCH = 10
+"""Most messages in one call."""
+MESSAGE_BYTES = 262_144
+"""Most bytes of a message, unless the settings say otherwise; AWS takes 1 MiB since 2025."""
+AT_ONCE = 8
+"""A client of boto3 has ten connections."""
+DELAY_SECONDS_MAX = 900
+WAIT_SECONDS = 1
+"""How long an empty `dequeue` waits; a stop of the cluster waits as long."""
+GIVEN_BACK_MAX = 10_000
+"""So many handles of what was given back are remembered."""
+
+_LOST = {"ReceiptHandleIsInvalid", "MessageNotInflight", "InvalidParameterValue"}
+"""What is said of a receipt whose lease is lost, or has lasted for twelve hours."""
+_UNFIT = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+class SqsBroker(ConnectedToSqs):
+    """Packages as messages of one queue; delivers at least once, in any order."""
+
+    receipts: ClassVar[bool] = True
+    blocks: ClassVar[bool] = True
+    delays: ClassVar[bool] = True
+    bulk_limit: ClassVar[int | None] = BATCH
+    max_payload: ClassVar[int | None] = MESSAGE_BYTES
+
+    def __init__(
+        self,
+        list_key: str = "default",
+        *,
+        connect: Callable[[str], Any],
+        retry_seconds: float,
+        wait_seconds: int = WAIT_SECONDS,
+        message_bytes: int = MESSAGE_BYTES,
+        fifo: bool = False,
+        group: str | None = None,
+        large: LargePackages | None = None,
+        at_once: int = AT_ONCE,
+    ) -> None:
+        """Make a broker; it does not connect yet.
+
+        Args:
+            list_key: The queue's name.
+            connect: Makes a client of boto3 that repeats nothing, of the service that it is given the
+                name of. For a broker that is to be pickled, something that can be.
+            retry_seconds: How long a lease lasts; SQS counts in whole seconds.
+            wait_seconds: How long an empty `dequeue` waits for a package. 0: not at all.
+            message_bytes: Most bytes of one message, and of ten that are sent together.
+            fifo: The queue is one of those that keep an order within each group.
+            group: The group that all packages are in. None: each is a group of its own, so that none has
+                to wait for another.
+            large: Where packages go that are too large. None: they are refused.
+            at_once: How many batches are acknowledged, extended or released at once.
+        """
+        super().__init__(list_key, connect=connect, fifo=fifo)
+        self.blocks = wait_seconds > 0  # type: ignore[misc]  # of the class, for those that wait
+        self.delays = not fifo  # type: ignore[misc]
+        self.max_payload = None if large else message_bytes  # type: ignore[misc]
+        self._lease = ceil(retry_seconds)
+        self._wait_seconds = wait_seconds
+        self._message_bytes = message_bytes
+        self._group = group
+        self._large = large
+        self._at_once = at_once
+        self._given_back: dict[str, None] = {}
+
+    def enqueue(self, task: str) -> str | None:
+        return self.enqueue_many([task])[0]
+
+    def enqueue_many(self, tasks: Sequence[str]) -> list[str | None]:
+        """Send packages, ten in one call as long as they are small."""
+        return self._send(tasks)
+
+    def enqueue_later(self, tasks: Sequence[str], seconds: float) -> list[str | None]:
+        """As `enqueue_many`, for packages that are due so many seconds from now: at most 900.
+
+        Raises:
+            TaskRefused: SQS holds nothing back for so long, or the queue is one that keeps an order.
+        """
+        if self._fifo:
+            raise TaskRefused(
+                f"the queue {self.queue_name!r} is a FIFO queue, and SQS holds none of their messages "
+                "back; send the task when it is due, or use a queue that is none"
+            )
+        delay = max(0, ceil(seconds))
+        if delay > DELAY_SECONDS_MAX:
+            raise TaskRefused(
+                f"SQS holds a message back for {DELAY_SECONDS_MAX} seconds at most, and this one was to "
+                f"wait for {delay:,}; make a schedule of it, which may be as far away as you like"
+            )
+        return self._send(tasks, DelaySeconds=delay)
+
+    def dequeue(self, limit: int = 1) -> list[Received]:
+        if limit < 1:
+            return []
+        answer = self._ask(
+            "receive_message",
+            MaxNumberOfMessages=min(limit, BATCH),
+            VisibilityTimeout=self._lease,
+            WaitTimeSeconds=self._wait_seconds,
+            AttributeNames=["ApproximateReceiveCount"],
+        )
+        return list(self._opened(answer.get("Messages", ())))
+
+    def acknowledge(self, id: str) -> None:
+        self.acknowledge_many([id])
+
+    def acknowledge_many(self, ids: Iterable[str]) -> None:
+        """Delete messages, ten in one call, and then what they had in S3."""
+        held = self._held(ids)
+        self._tell(held, "delete_message_batch")
+        if self._large:
+            with self._served():
+                self._large.remove(held)
+
+    def extend(self, id: str) -> str:
+        self.extend_many([id])
+        return id
+
+    def extend_many(self, ids: Iterable[str]) -> dict[str, str]:
+        """Extend many leases, ten in one call; none lasts longer than twelve hours in all."""
+        held = self._held(ids)
+        self._tell(held, "change_message_visibility_batch", VisibilityTimeout=self._lease)
+        return {}
+
+    def release(self, id: str, *, begun: bool = True) -> None:
+        self.release_many([id], begun=begun)
+
+    def release_many(self, ids: Iterable[str], *, begun: bool = True) -> None:  # noqa: ARG002 - SQS counts
+        """Give packages back; SQS has counted their deliveries, begun or not."""
+        held = self._held(ids)
+        self._tell(held, "change_message_visibility_batch", VisibilityTimeout=0)
+        self._given_back |= dict.fromkeys(held)
+        for oldest in list(self._given_back)[:-GIVEN_BACK_MAX]:
+            del self._given_back[oldest]
+
+    def fail(self, id: str) -> None:
+        self.acknowledge(id)
+
+    def purge_queue(self) -> None:
+        """Empty the queue; SQS does that once a minute, and takes up to a minute for it."""
+        self._ask_if_there("purge_queue")
+
+    def delete_queue(self) -> None:
+        self._ask_if_there("delete_queue")
+        self._url = None
+
+    def queue_size(self) -> int:
+        return self._count("ApproximateNumberOfMessages")
+
+    def lock_size(self) -> int | None:
+        return self._count("ApproximateNumberOfMessagesNotVisible")
+
+    def close(self) -> None:
+        super().close()
+        if self._large:
+            self._large.close()
+
+    def _send(self, tasks: Sequence[str], **options: Any) -> list[str | None]:
+        """Send what can be sent, or nothing at all."""
+        for task in tasks:
+            self._refuse_unfit(task)
+        with self._served():
+            bodies = [self._large.stored(task) if self._large else task for task in tasks]
+        ids: list[str | None] = []
+        for portion in self._portions(bodies):
+            entries = [
+                {"Id": str(place), "MessageBody": body, **options, **self._grouped()}
+                for place, body in enumerate(portion)
+            ]
+            sent = self._do_each("send_message_batch", entries)
+            ids += [sent[entry["Id"]].get("MessageId") for entry in entries]
+        return ids
+
+    def _refuse_unfit(self, task: str) -> None:
+        unfit = _UNFIT.search(task)
+        if unfit:
+            raise TaskRefused(f"SQS takes no message with the character {unfit[0]!r} in it")
+        size = len(task.encode())
+        if size > self._message_bytes and not self._large:
+            raise TaskRefused(
+                f"the task needs {size:,} bytes in the queue, and SQS takes {self._message_bytes:,}; "
+                "pass a reference to the data instead (a primary key, a file name), or name an "
+                "'s3_bucket' in Q_CLUSTER['sqs']"
+            )
+
+    def _portions(self, bodies: Sequence[str]) -> Iterator[list[str]]:
+        """Part them into batches: so many, and of so many bytes together, as one call takes."""
+        portion: list[str] = []
+        room = self._message_bytes
+        for body in bodies:
+            size = len(body.encode())
+            if portion and (len(portion) == BATCH or size > room):
+                yield portion
+                portion, room = [], self._message_bytes
+            portion.append(body)
+            room -= size
+        if portion:
+            yield portion
+
+    def _grouped(self) -> dict[str, str]:
+        """What a message of a FIFO queue needs beside its text."""
+        if not self._fifo:
+            return {}
+        name = uuid4().hex
+        return {"MessageGroupId": self._group or name, "MessageDeduplicationId": name}
+
+    def _opened(self, messages: Iterable[Mapping[str, Any]]) -> Iterator[Received]:
+        """Give what came; what is in S3 and cannot be had now comes again when its lease ends."""
+        away: BrokerUnavailable | None = None
+        came = False
+        for message in messages:
+            receipt, package = message["ReceiptHandle"], message["Body"]
+            try:
+                if self._large:
+                    with self._served():
+                        receipt, package = self._large.fetched(receipt, package)
+            except BrokerUnavailable as error:
+                away = error
+                continue
+            came = True
+            yield Received(receipt, package, int(message["Attributes"]["ApproximateReceiveCount"]))
+        if away and not came:
+            raise away
+
+    def _held(self, receipts: Iterable[str]) -> list[str]:
+        """Those that were not given back, each once."""
+        return [each for each in dict.fromkeys(receipts) if each not in self._given_back]
+
+    def _tell(self, receipts: Sequence[str], operation: str, **options: Any) -> None:
+        """Say something about messages that are out; of one whose lease is lost it is no error.
+
+        Hundreds are said at once: one after another, their leases might end before it is their turn.
+        """
+        portions = [receipts[start : start + BATCH] for start in range(0, len(receipts), BATCH)]
+
+        def tell(portion: Sequence[str]) -> None:
+            entries = [
+                {"Id": str(place), "ReceiptHandle": pointer_of(receipt)[1], **options}
+                for place, receipt in enumerate(portion)
+            ]
+            self._do_each(operation, entries, no_error=_LOST)
+
+        if len(portions) == 1 or self._at_once == 1:
+            for portion in portions:
+                tell(portion)
+        elif portions:
+            self._look_up()
+            with ThreadPoolExecutor(self._at_once) as threads:
+                list(threads.map(tell, portions))
+
+    def _count(self, attribute: str) -> int:
+        answer = self._ask_if_there("get_queue_attributes", AttributeNames=[attribute])
+        return int(answer["Attributes"][attribute]) if answer else 0

@@ -1,0 +1,92 @@
+"""Packages that are too large for a message of SQS: they go to a bucket of S3, and a pointer is sent.
+
+The pointer is `djq-s3:` and 32 hex digits, which name the object `djq/<queue>/<digits>` in the bucket of the
+settings: who can write to the queue can make us read and delete what is there, and nothing else. The receipt
+of such a package is the pointer, a colon, and the receipt handle.
+
+The object is written before the message is sent and deleted after the message is, so that a message never
+points to nothing. What remains of one whose sender or receiver died in between, or of a queue that was
+emptied, is for a rule of the bucket's to delete.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from typing import Any
+from uuid import uuid4
+
+from botocore.exceptions import ClientError
+
+KEYS_MAX = 1_000
+"""Most objects in one call."""
+
+_POINTER = re.compile(r"djq-s3:([0-9a-f]{32})")
+_RECEIPT = re.compile(r"(djq-s3:[0-9a-f]{32}):(.*)", re.DOTALL)
+
+
+class LargePackages:
+    """The packages of one queue in one bucket. What S3 raises goes through."""
+
+    def __init__(
+        self, *, bucket: str, queue: str, connect: Callable[[str], Any], message_bytes: int
+    ) -> None:
+        """`connect` makes a client of boto3; what has more than `message_bytes` goes to the bucket."""
+        self._bucket = bucket
+        self._prefix = f"djq/{queue}/"
+        self._connect = connect
+        self._message_bytes = message_bytes
+        self._client: Any = None
+
+    def stored(self, package: str) -> str:
+        """Give what to send: the package, or if it is too large a pointer to it."""
+        body = package.encode()
+        if len(body) <= self._message_bytes and not _POINTER.fullmatch(package):
+            return package
+        name = uuid4().hex
+        self._s3().put_object(Bucket=self._bucket, Key=self._prefix + name, Body=body)
+        return f"djq-s3:{name}"
+
+    def fetched(self, handle: str, body: str) -> tuple[str, str]:
+        """Give the receipt and the package; if its object is gone, the pointer, which nobody can open."""
+        pointer = _POINTER.fullmatch(body)
+        if pointer is None:
+            return handle, body
+        try:
+            found = self._s3().get_object(Bucket=self._bucket, Key=self._prefix + pointer[1])
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") != "NoSuchKey":
+                raise
+            return f"{body}:{handle}", body
+        with closing(found["Body"]) as stream:
+            return f"{body}:{handle}", stream.read().decode()
+
+    def remove(self, receipts: Sequence[str]) -> None:
+        """Delete the objects of these messages, as far as they have any."""
+        pointers = [pointer for pointer, _ in map(pointer_of, receipts) if pointer]
+        for start in range(0, len(pointers), KEYS_MAX):
+            some = pointers[start : start + KEYS_MAX]
+            objects = [{"Key": self._prefix + pointer.rpartition(":")[2]} for pointer in some]
+            self._s3().delete_objects(
+                Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True}
+            )
+
+    def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_client": None}
+
+    def _s3(self) -> Any:
+        if self._client is None:
+            self._client = self._connect("s3")
+        return self._client
+
+
+def pointer_of(receipt: str) -> tuple[str, str]:
+    """Part a receipt into the pointer, empty if there is none, and the receipt handle."""
+    match = _RECEIPT.fullmatch(receipt)
+    return (match[1], match[2]) if match else ("", receipt)

@@ -1,0 +1,191 @@
+"""The queue at Amazon SQS as its broker asks it: looked up, created if there is none, errors made ours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from boto3.exceptions import Boto3Error
+from botocore.exceptions import BotoCoreError, ClientError
+
+from djq.exceptions import BrokerUnavailable, TaskRefused
+from djq.ports import Broker
+
+__all__ = ["ConnectedToSqs"]
+
+KEPT_SECONDS = 1_209_600
+"""How long a queue that djq creates keeps a message: fourteen days, the most there is."""
+
+_NO_QUEUE = {"NonExistentQueue", "QueueDoesNotExist"}
+_THERE = {"QueueAlreadyExists", "QueueNameExists"}
+"""What is said if somebody was faster, and made it another way."""
+_REFUSED = {"InvalidParameterValue", "InvalidMessageContents", "BatchRequestTooLong"}
+"""What is said of a message that will never be taken."""
+_UNSAID: Mapping[str, Any] = {"Code": "not said", "SenderFault": True}
+"""Of what the answer has no word: it may have been done, and is not tried again."""
+_USER = re.compile(r"//[^/@\s]*@")
+
+
+class ConnectedToSqs(Broker):
+    """A broker whose client is made when it is first needed, in each process anew."""
+
+    def __init__(self, list_key: str, *, connect: Callable[[str], Any], fifo: bool) -> None:
+        """`connect` makes a client of boto3 that repeats nothing, of the service that it is told."""
+        super().__init__(list_key)
+        self.queue_name = f"{list_key.removesuffix('.fifo')}.fifo" if fifo else list_key
+        self._connect = connect
+        self._fifo = fifo
+        self._client: Any = None
+        self._url: str | None = None
+
+    def ping(self) -> bool:
+        """Whether SQS answers us; the queue need not be there."""
+        try:
+            with self._served() as client:
+                _found(client, self.queue_name)
+        except BrokerUnavailable:
+            return False
+        return True
+
+    def info(self) -> str:
+        """Name of the service, and the region."""
+        with self._served() as client:
+            return f"Amazon SQS, {client.meta.region_name}"
+
+    def close(self) -> None:
+        client, self._client, self._url = self._client, None, None
+        if client is not None:
+            client.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_client": None, "_url": None}
+
+    def _do_each(
+        self, operation: str, entries: Sequence[Mapping[str, Any]], no_error: Iterable[str] = ()
+    ) -> dict[str, Mapping[str, Any]]:
+        """Do the same with up to ten; what the server says it has not done is tried once more.
+
+        Gives its answers by their ids. Some may have been done when it raises.
+        """
+        done: dict[str, Mapping[str, Any]] = {}
+        failed: Mapping[str, Mapping[str, Any]] = {}
+        left = list(entries)
+        for _ in range(2):
+            answer = self._ask(operation, Entries=left)
+            done |= {each["Id"]: each for each in answer.get("Successful", ())}
+            failed = {each["Id"]: each for each in answer.get("Failed", ())}
+            done |= {id: each for id, each in failed.items() if _code(each) in no_error}
+            left = [entry for entry in entries if entry["Id"] not in done]
+            if not left:
+                return done
+            if any(failed.get(entry["Id"], _UNSAID)["SenderFault"] for entry in left):
+                break
+        first = failed.get(left[0]["Id"], _UNSAID)
+        words = (
+            f"SQS did not do {len(left)} of {len(entries)} in the queue {self.queue_name!r} "
+            f"({operation}): {_words(first)}"
+        )
+        refused = operation == "send_message_batch" and _code(first) in _REFUSED
+        raise TaskRefused(words) if refused else BrokerUnavailable(words)
+
+    def _ask_if_there(self, operation: str, **arguments: Any) -> Mapping[str, Any] | None:
+        """As `_ask`, of a queue that need not be there. None: it is not."""
+        with self._served() as client:
+            url = self._url or _found(client, self.queue_name)
+            if url is None:
+                return None
+            try:
+                answer: Mapping[str, Any] = getattr(client, operation)(QueueUrl=url, **arguments)
+            except ClientError as error:
+                if _code(error.response.get("Error", {})) not in _NO_QUEUE:
+                    raise
+                self._url = None
+                return None
+            return answer
+
+    def _ask(self, operation: str, **arguments: Any) -> Mapping[str, Any]:
+        """Ask for something in the queue, which is looked up before, and created if there is none."""
+        with self._served() as client:
+            for again in (True, False):
+                url = self._look_up()
+                try:
+                    answer: Mapping[str, Any] = getattr(client, operation)(
+                        QueueUrl=url, **arguments
+                    )
+                except ClientError as error:
+                    self._look_at(error, operation)
+                    if again and self._url is None:
+                        continue
+                    raise
+                return answer
+        raise AssertionError("the second time it is done or raises")
+
+    def _look_up(self) -> str:
+        """Give the queue's address."""
+        with self._served() as client:
+            if self._url is None:
+                self._url = _found(client, self.queue_name) or self._created(client)
+            return self._url
+
+    def _look_at(self, error: ClientError, operation: str) -> None:
+        """Forget the queue if somebody has deleted it; refuse what will never be sent."""
+        told = error.response.get("Error", {})
+        if _code(told) in _NO_QUEUE:
+            self._url = None
+        elif operation == "send_message_batch" and _code(told) in _REFUSED:
+            raise TaskRefused(f"SQS takes no such message: {_words(told)}") from None
+
+    def _created(self, client: Any) -> str:
+        attributes = {"MessageRetentionPeriod": str(KEPT_SECONDS)}
+        if self._fifo:
+            attributes["FifoQueue"] = "true"
+        try:
+            made = client.create_queue(QueueName=self.queue_name, Attributes=attributes)
+        except ClientError as error:
+            if _code(error.response.get("Error", {})) not in _THERE:
+                raise
+            made = client.get_queue_url(QueueName=self.queue_name)
+        return str(made["QueueUrl"])
+
+    @contextmanager
+    def _served(self) -> Iterator[Any]:
+        """The client; a driver's error is turned into `BrokerUnavailable`.
+
+        It is not told as the cause: what AWS says of a wrong signature has the session's token in it.
+        """
+        try:
+            if self._client is None:
+                self._client = self._connect("sqs")
+            yield self._client
+        except ClientError as error:
+            words = f"{error.operation_name}: {_words(error.response.get('Error', {}))}"
+        except (BotoCoreError, Boto3Error, OSError) as error:
+            words = f"{type(error).__name__}: {_USER.sub('//', str(error))}"
+        else:
+            return
+        raise BrokerUnavailable(
+            f"SQS did not serve the queue {self.queue_name!r}: {words}"
+        ) from None
+
+
+def _found(client: Any, name: str) -> str | None:
+    """Look the queue up. None: there is none."""
+    try:
+        url: str = client.get_queue_url(QueueName=name)["QueueUrl"]
+    except ClientError as error:
+        if _code(error.response.get("Error", {})) not in _NO_QUEUE:
+            raise
+        return None
+    return url
+
+
+def _code(told: Mapping[str, Any]) -> str:
+    return str(told.get("Code", "")).rpartition(".")[2]
+
+
+def _words(told: Mapping[str, Any]) -> str:
+    """What the server said, in a line: what comes after it may have credentials in it."""
+    first = str(told.get("Message") or "").partition("\n")[0][:300]
+    return f"{_code(told)}: {first}".rstrip(": ")
