@@ -680,6 +680,18 @@ def test_package_wakes_who_waits(account):
         assert packages(coming.result(4)) == ["x"]
 
 
+def test_delay_and_lease_end_by_the_server_s_clock(account):
+    broker = SqsBroker(uuid4().hex, connect=account, retry_seconds=1, wait_seconds=5)
+    broker.enqueue_later(["x"], 1)
+
+    sizes = broker.queue_size(), broker.lock_size()
+    (first,) = broker.dequeue()
+    (second,) = broker.dequeue()
+
+    assert sizes == (0, 0)
+    assert (first.attempt, second.attempt) == (1, 2)
+
+
 def test_broker_goes_into_another_process(account):
     broker = SqsBroker(uuid4().hex, connect=account, retry_seconds=RETRY_SECONDS, wait_seconds=0)
     broker.enqueue("here")
