@@ -99,7 +99,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> Answer:
         server = self._iron
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length)
+        if len(body) < length:
+            raise ConnectionAbortedError("the client went away in the midst of its request")
         request = self.command, self.path, body, self.headers.get("Authorization", "")
         with server.news:
             answer = server.service.answer(*request)
