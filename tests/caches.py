@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
-import time
 from contextlib import contextmanager
 from uuid import uuid4
 
@@ -20,13 +18,14 @@ from django.core.cache.backends.redis import RedisCache
 from django.core.management import call_command
 from django_redis.cache import RedisCache as DjangoRedisCache
 
+from tests.servers import free_port, knock
+
 LARGE = {"OPTIONS": {"MAX_ENTRIES": 1_000_000}}
 REDIS_URL = os.environ.get("DJQ_TEST_REDIS_URL", "redis://127.0.0.1:6379/9")
 REDIS_CACHES = {
     "redis": "django.core.cache.backends.redis.RedisCache",
     "django-redis": "django_redis.cache.RedisCache",
 }
-SECONDS_MAX = 10
 
 
 def refuse_absent(server, hint):
@@ -74,30 +73,16 @@ def _in_memcached():
     program = shutil.which("memcached")
     if program is None:
         refuse_absent("memcached", "install it; the tests start it themselves")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     arguments = ["-l", "127.0.0.1", "-p", str(port), "-U", "0", "-u", "nobody"]
     with subprocess.Popen([program, *arguments]) as server:
         try:
-            _wait_for(port)
+            knock(port, "memcached")
             cache = PyMemcacheCache(f"127.0.0.1:{port}", {})
             yield cache
             cache.close()
         finally:
             server.kill()
-
-
-def _wait_for(port):
-    """Knock until the server that was just started answers; some milliseconds, as a rule."""
-    end = time.monotonic() + SECONDS_MAX
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), SECONDS_MAX).close()
-        except ConnectionRefusedError:
-            assert time.monotonic() < end, "memcached was started and does not answer"
-        else:
-            return
 
 
 @contextmanager

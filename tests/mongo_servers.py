@@ -10,6 +10,7 @@ import time
 from contextlib import contextmanager, suppress
 
 from tests.caches import refuse_absent
+from tests.servers import free_port
 
 SECONDS_MAX = 30
 KINDS = ("nx-27017", "secantus")
@@ -33,9 +34,7 @@ def mongo_server(kind, folder, *options):
     package = _PROGRAMS[kind].split()[1].split(".")[0]
     if importlib.util.find_spec(package) is None:
         refuse_absent(kind, "pip install -e '.[dev]'; the tests start it themselves")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     program = _ENDS_WITH_US + _PROGRAMS[kind]
     command = [sys.executable, "-c", program, *_arguments(kind, folder, port), *options]
     piped = {"cwd": folder, "stdin": subprocess.PIPE}

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,8 +12,8 @@ from moto.server import ThreadedMotoServer
 
 from djq.brokers.sqs_client import Account
 from tests.caches import refuse_absent
+from tests.servers import free_port, knock
 
-SECONDS_MAX = 10
 IDENTITY = {
     "aws_region": "eu-west-1",
     "aws_access_key_id": "nobody",
@@ -47,29 +45,17 @@ def roto_server(folder):
     program = shutil.which("roto-server", path=Path(sys.executable).parent)
     if program is None:
         refuse_absent("roto-server", "pip install -e '.[dev]'; the tests start it themselves")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     words = ["--port", str(port), "--ephemeral"]
     with (
         (folder / "log").open("wb") as log,
         subprocess.Popen([program, *words], stdout=log, stderr=log, cwd=folder) as process,
     ):
         try:
-            _wait_for(port)
+            knock(port, "roto-server")
             yield f"http://127.0.0.1:{port}"
         finally:
             process.kill()
-
-
-def _wait_for(port):
-    end = time.monotonic() + SECONDS_MAX
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), SECONDS_MAX).close()
-        except ConnectionRefusedError:
-            assert time.monotonic() < end, "roto-server was started and does not answer"
-        else:
-            return
 
 
 class Hurried:

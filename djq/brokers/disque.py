@@ -25,6 +25,7 @@ from typing import Any, ClassVar, Protocol
 
 from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
+from djq.brokers.one_client import OneClient
 from djq.brokers.portions import CHARACTERS_MAX, parted
 from djq.exceptions import BrokerUnavailable, TaskRefused
 from djq.ports import Broker, Received
@@ -85,7 +86,7 @@ class Nodes(Protocol):
         ...
 
 
-class DisqueBroker(Broker):
+class DisqueBroker(OneClient, Broker):
     """Packages as jobs of one queue; delivers at least once."""
 
     receipts: ClassVar[bool] = True
@@ -117,7 +118,6 @@ class DisqueBroker(Broker):
         self._retry = max(1, math.ceil(retry_seconds))
         self._done = "FASTACK" if fast_acknowledge else "ACKJOB"
         self._wait_seconds = wait_seconds
-        self._client: Client | None = None
         self._given_back: dict[str, int] = {}
         """Of the last jobs that were given back here: which delivery that was."""
 
@@ -222,14 +222,6 @@ class DisqueBroker(Broker):
         version = re.search(rb"disque_version:(\S+)", self._ask("INFO", "server"))
         return f"Disque {version[1].decode()}" if version else "Disque"
 
-    def close(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            client.close()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_client": None}
-
     def _add(self, tasks: Sequence[str], options: Sequence[Any], sent: list[str]) -> None:
         """Send one portion, and note the ids."""
         answers = self._ask_all(
@@ -284,7 +276,8 @@ class DisqueBroker(Broker):
                     self.close()
                 if self._client is None:
                     self._client = self._nodes.connect()
-                return self._client.ask(*commands)
+                client: Client = self._client
+                return client.ask(*commands)
         except BrokerUnavailable:
             self.close()
             raise

@@ -22,6 +22,7 @@ from urllib.parse import quote
 from requests import HTTPError, RequestException, Response
 from urllib3.exceptions import HTTPError as LowerError
 
+from djq.brokers.one_client import OneClient
 from djq.brokers.portions import parted
 from djq.exceptions import BrokerUnavailable, TaskRefused
 from djq.ports import Broker, Received
@@ -52,7 +53,7 @@ _MESSAGE = re.compile(r"[\w-]+")
 _RECEIPT = re.compile(r"([\w-]+):(.+)")
 
 
-class IronMqBroker(Broker):
+class IronMqBroker(OneClient, Broker):
     """Messages at IronMQ; delivers at least once."""
 
     receipts: ClassVar[bool] = True
@@ -87,7 +88,6 @@ class IronMqBroker(Broker):
         self._lease = ceil(retry_seconds)
         self._wait_seconds = wait_seconds
         self._queue_options = {} if keep_seconds is None else {"message_expiration": keep_seconds}
-        self._client: Any = None
         self._told_to_keep = keep_seconds is None
         self._void: dict[str, None] = {}
         """Receipts whose lease is known to be over, oldest first."""
@@ -218,14 +218,6 @@ class IronMqBroker(Broker):
 
     def info(self) -> str:
         return f"IronMQ v3 at {self._connected().client.host}"
-
-    def close(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            client.close()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_client": None}
 
     def _post(self, portion: Sequence[str], delay: dict[str, int]) -> list[str]:
         with self._served() as queue:

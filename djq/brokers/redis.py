@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
+from djq.brokers.one_client import OneClient
 from djq.brokers.portions import CHARACTERS_MAX, parted
 from djq.exceptions import BrokerUnavailable
 from djq.ports import Broker, Clock, Received
@@ -76,7 +77,7 @@ ONE_CALL_MAX = 1_000
 """Most packages in one script: it holds up everybody else on the server, and Lua's stack has an end."""
 
 
-class ConnectedToRedis(Broker):
+class ConnectedToRedis(OneClient, Broker):
     """A broker whose client is made when it is first needed, in each process anew."""
 
     blocks: ClassVar[bool] = True
@@ -103,7 +104,6 @@ class ConnectedToRedis(Broker):
         self._connect = connect
         self._clock = clock
         self._wait_seconds = wait_seconds
-        self._client: Any = None
         self._scripts: dict[str, Any] = {}
 
     def ping(self) -> bool:
@@ -127,14 +127,12 @@ class ConnectedToRedis(Broker):
         return f"Valkey {version}" if version else f"Redis {told.get('redis_version', '')}".strip()
 
     def close(self) -> None:
-        client, self._client = self._client, None
         self._scripts = {}
-        if client is not None:
-            with suppress(RedisError, OSError):
-                client.close()
+        with suppress(RedisError, OSError):
+            super().close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_client": None, "_scripts": {}}
+        return {**super().__getstate__(), "_scripts": {}}
 
     @contextmanager
     def _served(self, *, taken_max: int | None = None) -> Iterator[Any]:

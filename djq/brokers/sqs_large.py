@@ -19,6 +19,8 @@ from uuid import uuid4
 
 from botocore.exceptions import ClientError
 
+from djq.brokers.one_client import OneClient
+
 KEYS_MAX = 1_000
 """Most objects in one call."""
 
@@ -26,7 +28,7 @@ _POINTER = re.compile(r"djq-s3:([0-9a-f]{32})")
 _RECEIPT = re.compile(r"(djq-s3:[0-9a-f]{32}):(.*)", re.DOTALL)
 
 
-class LargePackages:
+class LargePackages(OneClient):
     """The packages of one queue in one bucket. What S3 raises goes through."""
 
     def __init__(
@@ -37,7 +39,6 @@ class LargePackages:
         self._prefix = f"djq/{queue}/"
         self._connect = connect
         self._message_bytes = message_bytes
-        self._client: Any = None
 
     def stored(self, package: str) -> str:
         """Give what to send: the package, or if it is too large a pointer to it."""
@@ -71,14 +72,6 @@ class LargePackages:
             self._s3().delete_objects(
                 Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True}
             )
-
-    def close(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            client.close()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_client": None}
 
     def _s3(self) -> Any:
         if self._client is None:

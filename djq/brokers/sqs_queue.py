@@ -10,6 +10,7 @@ from typing import Any
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
+from djq.brokers.one_client import OneClient
 from djq.exceptions import BrokerUnavailable, TaskRefused
 from djq.ports import Broker
 
@@ -28,7 +29,7 @@ _UNSAID: Mapping[str, Any] = {"Code": "not said", "SenderFault": True}
 _USER = re.compile(r"//[^/@\s]*@")
 
 
-class ConnectedToSqs(Broker):
+class ConnectedToSqs(OneClient, Broker):
     """A broker whose client is made when it is first needed, in each process anew."""
 
     def __init__(self, list_key: str, *, connect: Callable[[str], Any], fifo: bool) -> None:
@@ -37,7 +38,6 @@ class ConnectedToSqs(Broker):
         self.queue_name = f"{list_key.removesuffix('.fifo')}.fifo" if fifo else list_key
         self._connect = connect
         self._fifo = fifo
-        self._client: Any = None
         self._url: str | None = None
 
     def ping(self) -> bool:
@@ -55,12 +55,11 @@ class ConnectedToSqs(Broker):
             return f"Amazon SQS, {client.meta.region_name}"
 
     def close(self) -> None:
-        client, self._client, self._url = self._client, None, None
-        if client is not None:
-            client.close()
+        self._url = None
+        super().close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_client": None, "_url": None}
+        return {**super().__getstate__(), "_url": None}
 
     def _do_each(
         self, operation: str, entries: Sequence[Mapping[str, Any]], no_error: Iterable[str] = ()

@@ -17,6 +17,7 @@ from redis.retry import Retry
 from djq.exceptions import BrokerUnavailable
 from tests.brokers.redis_parts import AWAY, KINDS, on_redis, packages
 from tests.caches import REDIS_URL, refuse_absent
+from tests.servers import free_port
 
 
 @pytest.fixture
@@ -168,8 +169,7 @@ def small_server(tmp_path):
     program = shutil.which("redis-server") or shutil.which("valkey-server")
     if program is None:
         refuse_absent("redis-server", "install it; the tests start it themselves")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     words = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)]
     patience = Retry(ConstantBackoff(0.02), 200)
     with (
