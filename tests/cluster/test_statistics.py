@@ -66,7 +66,7 @@ def are_all(status, count):
 
 
 @pytest.mark.usefixtures("redis_name")
-@pytest.mark.parametrize("receipts", [False, True])
+@pytest.mark.parametrize("receipts", [False, pytest.param(True, marks=pytest.mark.thorough)])
 def test_clusters_on_redis_are_seen_in_redis(make_project, receipts):
     redis = {"url": REDIS_URL, "receipts": receipts}
     project = make_project(orm=None, redis=redis, guard_cycle=0.2)
@@ -77,7 +77,13 @@ def test_clusters_on_redis_are_seen_in_redis(make_project, receipts):
     assembly.board_of_this_thread().close()
 
 
-@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=marks_of("postgres"))])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("sqlite", marks=pytest.mark.thorough),
+        pytest.param("postgres", marks=marks_of("postgres")),
+    ],
+)
 def test_clusters_are_seen_in_a_cache_in_the_database(make_project, kind):
     project = make_project(kind, caches=IN_DATABASE, guard_cycle=0.2)
     call_command("createcachetable", "stats", database=ALIAS, verbosity=0)
