@@ -38,7 +38,7 @@ def are_seen_and_go(project):
     assert {stat.cluster_id for stat in seen} == {killed.pid, stopped.pid}
     assert {stat.host for stat in seen} == {socket.gethostname()}
     stat = Stat.get(killed.pid)
-    assert list(stat.workers) == killed.pids("worker")
+    assert sorted(stat.workers) == killed.pids("worker")
     assert [stat.sentinel, stat.monitor, stat.pusher] == [
         killed.pids(role)[0] for role in ("sentinel", "monitor", "pusher")
     ]
@@ -54,7 +54,6 @@ def are_seen_and_go(project):
     assert stopped.stop() == 0
     assert Stat.get(stopped.pid).status == "Stopped"
     wait_until(lambda: Stat.get_all() == [], EXPIRY_SECONDS + 2, "the end of both", project.tails)
-    assert AWAY not in killed.log + stopped.log
 
 
 def are_all(status, count):
@@ -103,14 +102,14 @@ def test_a_cache_that_hangs_keeps_no_cluster_from_its_work_nor_from_its_signals(
         wait_until(are_all("Idle", 1), 5, "an idle cluster", cluster.tail)
 
         proxy.cut("stall")
-        cluster.wait_for_line(AWAY, 2)
-        assert fetch(async_task(tasks.nap, 0), wait=2_000).success
+        cluster.wait_for_line(AWAY, 5)
+        assert fetch(async_task(tasks.nap, 0), wait=5_000).success
         proxy.mend()
         cluster.wait_for_line(BACK, 5)
         proxy.cut("stall")
-        wait_until(lambda: proxy.holds_some, 2, "a cluster that waits", cluster.tail)
+        wait_until(lambda: proxy.holds_some, 5, "a cluster that waits", cluster.tail)
         cluster.signal()
-        cluster.wait_for_line("stopping.", 1)
+        cluster.wait_for_line("stopping.", 2)
 
         assert cluster.wait_for_exit(5) == 0
         assert cluster.log.count(AWAY) <= 2
