@@ -7,16 +7,18 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from django.core.cache import caches
+from django.core.cache import InvalidCacheBackendError, caches
 from django.core.cache.backends.base import BaseCache
 from django.core.cache.backends.dummy import DummyCache
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.cache.backends.redis import RedisCache
 
+from djq.boards.cache import CacheBoard
 from djq.brokers.orm import OrmBroker, ServerClock
 from djq.brokers.orm_bell import Bell
+from djq.components.publisher import Board
 from djq.components.scheduler import Queue
 from djq.conf import get_config, make_signer
 from djq.core.codec import Codec
@@ -38,6 +40,8 @@ from djq.wiring import wiring
 if TYPE_CHECKING:
     from djq.models import Task
 
+Made = TypeVar("Made")
+
 MakeAdapter = Callable[..., Broker]
 """`make_broker(config, list_key, *, clock)`: the clock is one that stands in for the server's, or None."""
 
@@ -50,6 +54,9 @@ ADAPTERS: Mapping[str, tuple[str, str]] = {
     "sqs": ("djq.brokers.sqs_client", "djq[sqs]"),
 }
 """For each key that chooses a broker: the module that makes it, and what to install for that."""
+
+IN_REDIS = frozenset({"redis", "django_redis"})
+"""Keys whose broker has the statistics beside its queue; all others have them in the cache."""
 
 MEASURING = frozenset({"mongo"})
 """Keys whose module reckons its server's time by the host's clock, and is handed that as well."""
@@ -136,14 +143,47 @@ def broker_of_this_thread(list_key: str | None = None) -> Broker:
     config = get_config()
     if wiring().broker is not None:
         return make_broker(config, list_key)
+    return _once("brokers", config, list_key, lambda: make_broker(config, list_key))
+
+
+def _once(kind: str, config: Config, list_key: str | None, make: Callable[[], Made]) -> Made:
+    """What was made before for this process, thread, configuration and queue name, or a new one."""
     key = (os.getpid(), id(config), list_key)
-    cache: dict[object, tuple[Config, Broker]] = _local.__dict__.setdefault("brokers", {})
+    cache: dict[object, tuple[Config, Made]] = _local.__dict__.setdefault(kind, {})
     if key not in cache:
         stale = [old for old, (used, _) in cache.items() if used is not config]
         for old in stale:
             del cache[old]
-        cache[key] = (config, make_broker(config, list_key))
+        cache[key] = (config, make())
     return cache[key][1]
+
+
+def make_board(config: Config, list_key: str) -> Board | None:
+    """Make the board for statistics of this queue's clusters. None: other processes would not see it."""
+    instead = wiring()
+    if instead.board is not None or instead.broker is not None:
+        return instead.board
+    if config.broker_name in IN_REDIS:
+        module, install = ADAPTERS[config.broker_name]
+        connect = _part_of(module, install).connection_of(config)
+        board: Board = _part_of("djq.boards.redis", install).RedisBoard(
+            list_key, connect=connect, clock=instead.clock
+        )
+        return board
+    try:
+        cache = caches[config.cache]
+    except InvalidCacheBackendError:
+        return None  # a system check says so; no cluster is to stay away for it
+    return None if is_unshared(cache) else CacheBoard(list_key, cache)
+
+
+def board_of_this_thread(list_key: str | None = None) -> Board | None:
+    """As `broker_of_this_thread`, for the board of a queue's clusters."""
+    config = get_config()
+    key = config.name if list_key is None else list_key
+    if wiring().broker is not None or config.broker_name not in IN_REDIS:
+        return make_board(config, key)  # a cache has its connections itself
+    return _once("boards", config, key, lambda: make_board(config, key))
 
 
 def make_store(config: Config) -> ResultStore:

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
 import attrs
 import psutil
@@ -13,13 +14,14 @@ import psutil
 from djq import assembly
 from djq.boxes import Boxes, Processes, Threads
 from djq.components.command import Command
+from djq.components.publisher import Board, Publisher
 from djq.conf import get_config
 from djq.core.events import SettingsIgnored
 from djq.core.protocol import Report
 from djq.exceptions import ConfigError
-from djq.monitor import Stat, status_of, told
-from djq.ports import Broker, Orphans
-from djq.runtime import scope
+from djq.monitor import Stat, status_of, told, written
+from djq.ports import Broker, Component, Orphans
+from djq.runtime import patience, scope
 from djq.runtime.interrupts import Interrupts
 from djq.runtime.loop import drive
 from djq.runtime.orphans import ProcessOrphans
@@ -33,6 +35,8 @@ NEEDS_FORK = (
 )
 LATE_SECONDS_MAX = 0.5
 """A report that is so late is none that is still to come."""
+BOARD_SECONDS_MAX = 0.5
+"""How long the command may be kept from its signals by a board that does not answer."""
 LOOK_SECONDS = 0.05
 LOOKS_MAX = 20
 PROCESS_SETTINGS = ("max_rss", "cpu_affinity")
@@ -87,6 +91,7 @@ class Cluster:
         self.start_event = Flag(lambda: self.is_running or self.is_stopping or self.has_stopped)
         self.stop_event = Flag(lambda: self.is_stopping or self.has_stopped, self._order_stop)
         self._born: datetime | None = None
+        self._board: Board | None = None
         self._run_once = run_once
         self._waiter: Poller | Bell
         if threads:
@@ -119,13 +124,16 @@ class Cluster:
     def run(self, *, ends_process: bool = False) -> int:
         """Run until a signal asks to stop (or the queue is empty, with `run_once`): the exit code.
 
+        Its status is there for other processes meanwhile: `Stat.get_all()`.
+
         The signals have their former effect after it. With `ends_process` they have none any more,
         so that a late one does not take the place of the exit code.
         """
         command = self._make_command()
+        published = self._published(command)
         self._interrupts.install()
         try:
-            self._finish(command)
+            self._finish(command, published)
         finally:
             if ends_process:
                 self._interrupts.ignore()
@@ -137,13 +145,16 @@ class Cluster:
     def stat(self) -> Stat:
         """The cluster's present status; it may be called too, as the manual does."""
         self._look()
-        clock = assembly.surroundings().clock
-        blank = Stat(cluster_id=self.pid, host=self.host, tob=self._born, now=clock.now())
-        report = self._command.report if self._command is not None else None
-        if report is None or self.exit_code is not None:
-            starting = self._command is not None and self.exit_code is None
-            return attrs.evolve(blank, status="Starting") if starting else blank
-        return told(blank, report, self._sentinel_pid())
+        return self._picture(runs=self._command is not None and self.exit_code is None)
+
+    def _picture(self, *, runs: bool) -> Stat:
+        now = assembly.surroundings().clock.now()
+        blank = Stat(cluster_id=self.pid, host=self.host, tob=self._born, now=now)
+        if self._command is None or not runs:
+            return blank
+        if self._command.report is None:
+            return attrs.evolve(blank, status="Starting")
+        return told(blank, self._command.report, self._sentinel_pid())
 
     @property
     def sentinel(self) -> psutil.Process | None:
@@ -207,7 +218,7 @@ class Cluster:
             self._spawner = ForkSpawner(
                 poller=self._waiter,
                 main=Processes(boxes=boxes).sentinel,
-                before=scope.close_all,
+                before=self._let_go,
                 close_in_child=[self._interrupts.abandon],
             )
             orphans = ProcessOrphans()
@@ -221,6 +232,31 @@ class Cluster:
             cluster_id=str(self.pid),
         )
         return self._command
+
+    def _published(self, command: Command) -> Component:
+        """The command, with its picture for other processes, if there is a place for that."""
+        try:
+            self._board = assembly.make_board(self.config, self.broker.list_key)
+        except ConfigError:
+            # Of a broker that nobody has chosen: this cluster was given one.
+            self._board = None
+        if self._board is None:
+            return command
+        return Publisher(
+            command=command,
+            board=self._board,
+            place=f"{self.host}:{self.pid}:{self._born}",
+            picture=lambda stopped: written(self._picture(runs=not stopped)),
+            around=assembly.surroundings(),
+            guard_cycle=self.config.guard_cycle,
+            bounded=partial(patience.at_most, BOARD_SECONDS_MAX),
+        )
+
+    def _let_go(self) -> None:
+        """Before a fork: what is open here is not for the children."""
+        scope.close_all()
+        if self._board is not None:
+            self._board.close()
 
     def _make_broker(self) -> Broker:
         return assembly.make_broker(self.config)
@@ -249,8 +285,8 @@ class Cluster:
     def _age_of(self, report: Report) -> float:
         return assembly.surroundings().clock.monotonic() - report.at
 
-    def _finish(self, command: Command) -> None:
-        drive(command, self._waiter)
+    def _finish(self, command: Command, driven: Component | None = None) -> None:
+        drive(driven or command, self._waiter)
         self.exit_code = int(command.cut_short)
 
     def _sentinel_pid(self) -> int | None:

@@ -29,6 +29,10 @@ class StoreUnavailable(DjqError):
     """The result store did not answer; nothing was saved, try again later."""
 
 
+class BoardUnavailable(DjqError):
+    """Where the statistics of the clusters are did not answer; try again later."""
+
+
 class BadPackage(DjqError):
     """What came from the broker is not a package that this cluster may open."""
 

@@ -1,14 +1,19 @@
-"""The picture of a running cluster (the manual, 1.10.3)."""
+"""The picture of a running cluster (the manual, 1.10.3), and the text that it travels as."""
 
 from __future__ import annotations
 
+import json
+import socket
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 
 import attrs
 
+from djq import assembly
 from djq.core.lifecycle import ClusterState, Role
 from djq.core.protocol import Report
+from djq.ports import Broker
 
 
 @attrs.frozen(kw_only=True)
@@ -21,7 +26,7 @@ class Stat:
     tob: datetime | None
     """Time of birth; None: not started."""
     now: datetime
-    """When this picture was asked for."""
+    """When this picture was made."""
     status: str = "Stopped"
     """Starting, Idle, Working, Stopping or Stopped."""
     sentinel: int | None = None
@@ -36,8 +41,45 @@ class Stat:
     reincarnations: int = 0
     """Processes replaced after a recycle, a sudden death or a timeout."""
 
+    @classmethod
+    def get(cls, cluster_id: int, broker: Broker | None = None) -> Stat:
+        """The status of a cluster; `Stopped` when nothing is known of it.
+
+        Clusters on several hosts may have one id: this host's comes first, then the youngest.
+
+        Args:
+            cluster_id: The pid of the cluster's command process.
+            broker: As in `get_all`.
+
+        Raises:
+            BoardUnavailable: The statistics cannot be read now.
+        """
+        here = socket.gethostname()
+        found = [stat for stat in cls.get_all(broker) if stat.cluster_id == cluster_id]
+        if not found:
+            now = assembly.surroundings().clock.now()
+            return Stat(cluster_id=cluster_id, host="", tob=None, now=now)
+        return max(found, key=lambda stat: (stat.host == here, stat.tob or stat.now))
+
+    @classmethod
+    def get_all(cls, broker: Broker | None = None) -> list[Stat]:
+        """The status of every cluster that `qcluster` runs for a queue, on whatever host; one read.
+
+        Empty where the processes of a project share no cache, and with no Redis as the broker.
+
+        Args:
+            broker: Whose queue it is; the settings' own when None.
+
+        Raises:
+            BoardUnavailable: The statistics cannot be read now.
+        """
+        board = assembly.board_of_this_thread(None if broker is None else broker.list_key)
+        found = [] if board is None else [read(text) for text in board.read()]
+        stats = [stat for stat in found if stat is not None]
+        return sorted(stats, key=lambda stat: (stat.host, stat.cluster_id, stat.tob or stat.now))
+
     def uptime(self) -> float:
-        """Seconds since the cluster was started; 0 when it was not."""
+        """Seconds from the cluster's start to this picture; 0 when it was not started."""
         return 0.0 if self.tob is None else (self.now - self.tob).total_seconds()
 
     def empty_queues(self) -> bool:
@@ -82,3 +124,49 @@ def told(blank: Stat, report: Report, sentinel: int | None) -> Stat:
 
 def _pids_of(report: Report, role: Role) -> tuple[int, ...]:
     return tuple(pid for name, pid in report.pids if name == role.value)
+
+
+def written(stat: Stat) -> str:
+    """The text of a picture: JSON, since it is read by processes that are to trust it no further."""
+    values = attrs.asdict(stat)
+    return json.dumps(
+        {k: v.isoformat() if isinstance(v, datetime) else v for k, v in values.items()}
+    )
+
+
+def read(text: str) -> Stat | None:
+    """The picture of a text. None: it is not one that this djq understands."""
+    try:
+        values = json.loads(text)
+        known = {name: make(values[name]) for name, make in FIELDS.items() if name in values}
+        return Stat(**known)
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return None
+
+
+def _moment(text: Any) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text} has no zone")
+    return moment
+
+
+def _or_none(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else make(value)
+
+
+FIELDS: Mapping[str, Callable[[Any], Any]] = {
+    "cluster_id": int,
+    "host": str,
+    "tob": _or_none(_moment),
+    "now": _moment,
+    "status": str,
+    "sentinel": _or_none(int),
+    "monitor": _or_none(int),
+    "pusher": _or_none(int),
+    "workers": lambda pids: tuple([int(pid) for pid in pids]),
+    "task_q_size": int,
+    "done_q_size": int,
+    "reincarnations": int,
+}
+"""How each field is made from what stands in a text."""

@@ -1,8 +1,8 @@
 """Every port of the engine on one page: what it talks through, and what an author of a part implements.
 
-What only djq implements is a Protocol. `Broker` is a class, since users subclass it (the manual,
-1.3.7): it has the documented verbs, and the engine's own verbs beside them, each with a default in
-terms of the documented ones.
+What only djq implements is a Protocol; that of a `Board` is with its only user, the publisher. `Broker`
+is a class, since users subclass it (the manual, 1.3.7): it has the documented verbs, and the engine's own
+verbs beside them, each with a default in terms of the documented ones.
 """
 
 from __future__ import annotations

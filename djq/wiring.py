@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from djq.components.publisher import Board
 from djq.core.config import Config
 from djq.ports import Broker, Ids, Observer
 from djq.runtime.clock import CallersClock
@@ -47,6 +48,8 @@ class Wiring:
     whether the wait has paused before, and nobody else did anything meanwhile."""
     cache: BaseCache | None = None
     """Where cached results go."""
+    board: Board | None = None
+    """Where statistics of clusters are. None, where a broker stands in for the settings' own: nowhere."""
     keep_schedule: Callable[[Schedule], None] | None = None
     """Keeps a new schedule in the place of the database, and gives it its key."""
 

@@ -21,7 +21,16 @@ def make_broker(config: Config, list_key: str, *, clock: Clock | None) -> Broker
     Raises:
         ConfigError: The setting is wrong.
     """
-    return RedisBroker(list_key, connect=find_cache(str(config.django_redis)), **timing(clock))
+    return RedisBroker(list_key, connect=connection_of(config), **timing(clock))
+
+
+def connection_of(config: Config) -> DjangoRedisServer:
+    """What gives clients of the cache of the setting `django_redis`.
+
+    Raises:
+        ConfigError: The setting is wrong.
+    """
+    return find_cache(str(config.django_redis))
 
 
 @attrs.frozen

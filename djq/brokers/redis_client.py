@@ -47,10 +47,19 @@ def make_broker(config: Config, list_key: str, *, clock: Clock | None) -> Broker
     Raises:
         ConfigError: The setting is wrong.
     """
-    options: dict[str, Any] = {"connect": read_server(config.redis or {}), **timing(clock)}
+    options: dict[str, Any] = {"connect": connection_of(config), **timing(clock)}
     if config.keeps_redis_receipts:
         return LeasingRedisBroker(list_key, retry_seconds=config.retry, **options)
     return RedisBroker(list_key, **options)
+
+
+def connection_of(config: Config) -> RedisServer:
+    """What makes clients of the server of the setting `redis`.
+
+    Raises:
+        ConfigError: The setting is wrong.
+    """
+    return read_server(config.redis or {})
 
 
 def timing(clock: Clock | None) -> dict[str, Any]:

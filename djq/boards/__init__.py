@@ -1,0 +1,1 @@
+"""Where running clusters put up their statistics, for other processes to read."""

@@ -1,0 +1,42 @@
+"""Bounds work in the main thread by the alarm signal: drivers of servers may wait as long as they like."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+AGAIN_SECONDS = 0.5
+"""Somebody may have taken the first alarm for an error of his own, and tried again."""
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """End what is done inside with `TimeoutError` when it takes longer.
+
+    A wait in a library of C may end only when that comes back. Nothing is bounded in another thread than
+    the main one, on a system without alarms, or where the alarm is somebody else's already.
+    """
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or not hasattr(signal, "setitimer")
+        or signal.getitimer(signal.ITIMER_REAL)[0]
+    ):
+        yield
+        return
+    is_over = False
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        if not is_over:
+            raise TimeoutError(f"it took longer than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN_SECONDS)
+    try:
+        yield
+    finally:
+        is_over = True
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL if before is None else before)

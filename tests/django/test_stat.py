@@ -1,0 +1,187 @@
+"""`Stat.get_all` and `Stat.get` (the manual, 1.10.3), and the text that a picture travels as."""
+
+from __future__ import annotations
+
+import json
+import socket
+from datetime import UTC, datetime, timedelta
+
+import attrs
+import pytest
+from django.test import override_settings
+
+from djq import assembly
+from djq.boards.cache import CacheBoard
+from djq.boards.redis import RedisBoard
+from djq.brokers import Broker
+from djq.conf import get_config
+from djq.exceptions import ConfigError
+from djq.monitor import FIELDS, Stat, read, written
+from djq.wiring import wired
+from djq_testing.fakes.redis import fake_redis
+
+BORN = datetime(2026, 11, 23, 12, tzinfo=UTC)
+HERE = socket.gethostname()
+IN_FILES = "django.core.cache.backends.filebased.FileBasedCache"
+LOCAL = "django.core.cache.backends.locmem.LocMemCache"
+DUMMY = "django.core.cache.backends.dummy.DummyCache"
+
+
+def stat(cluster_id=1234, host="orion", born=BORN, **fields):
+    now = BORN + timedelta(seconds=75)
+    return Stat(cluster_id=cluster_id, host=host, tob=born, now=now, **fields)
+
+
+FULL = stat(
+    status="Working",
+    sentinel=17005,
+    monitor=17010,
+    pusher=17011,
+    workers=(17006, 17007),
+    task_q_size=23,
+    done_q_size=2,
+    reincarnations=1,
+)
+
+
+@pytest.fixture
+def board():
+    board = RedisBoard("x", connect=fake_redis())
+    with wired(board=board):
+        yield board
+
+
+def show(board, *stats):
+    for each in stats:
+        board.put(f"{each.host}:{each.cluster_id}:{each.tob}", written(each), 60)
+
+
+def test_a_picture_comes_back_as_it_was():
+    again = read(written(FULL))
+
+    assert again == FULL
+    assert again.tob.tzinfo is not None
+    assert again.uptime() == 75
+    assert not again.empty_queues()
+    assert set(FIELDS) == {field.name for field in attrs.fields(Stat)}
+
+
+def test_a_cluster_that_has_no_children_yet_comes_back_too():
+    blank = stat(born=None)
+
+    assert read(written(blank)) == blank
+    assert blank.empty_queues()
+    assert blank.uptime() == 0
+
+
+def test_a_later_djq_may_say_more():
+    text = json.dumps({**json.loads(written(FULL)), "runs": ["a task"]})
+
+    assert read(text) == FULL
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "7",
+        "[]",
+        "{}",
+        '"cluster_id"',
+        "[" * 100_000,
+        json.dumps({**json.loads(written(FULL)), "now": "2026-11-23T12:00:00"}),
+        json.dumps({**json.loads(written(FULL)), "now": 7}),
+        json.dumps({**json.loads(written(FULL)), "workers": 7}),
+        json.dumps({**json.loads(written(FULL)), "sentinel": float("inf")}),
+    ],
+)
+def test_what_is_no_picture_is_passed_over(board, text):
+    assert read(text) is None
+    show(board, FULL)
+    board.put("nobody", text, 60)
+
+    assert Stat.get_all() == [FULL]
+
+
+def test_two_hosts_with_one_pid_are_two_clusters(board):
+    one, two = stat(host="orion", cluster_id=1), stat(host="phoenix", cluster_id=1)
+    show(board, two, one)
+
+    assert Stat.get_all() == [one, two]
+
+
+def test_a_cluster_is_found_by_its_id(board):
+    show(board, stat(), stat(cluster_id=99, status="Idle"))
+
+    assert Stat.get(99) == stat(cluster_id=99, status="Idle")
+
+
+def test_of_one_id_this_host_comes_first_then_the_youngest(board):
+    older, younger = stat(host=HERE), stat(host=HERE, born=BORN + timedelta(seconds=9))
+    show(board, older, younger, stat(host="\uffff", born=BORN + timedelta(seconds=60)))
+
+    assert Stat.get(1234) == younger
+
+
+def test_a_cluster_that_nobody_knows_has_stopped(board):
+    unknown = Stat.get(1234)
+
+    assert (unknown.cluster_id, unknown.status, unknown.tob) == (1234, "Stopped", None)
+    assert unknown.workers == ()
+
+
+@pytest.mark.parametrize("backend", [LOCAL, DUMMY])
+def test_where_processes_share_no_cache_there_are_no_statistics(backend):
+    with override_settings(CACHES={"default": {"BACKEND": backend}}):
+        assert assembly.make_board(get_config(), "tests") is None
+        assert Stat.get_all() == []
+        assert Stat.get(1).status == "Stopped"
+
+
+def test_statistics_of_a_queue_are_in_the_cache_that_the_settings_name(tmp_path):
+    chosen = {"name": "tests", "orm": "default", "cache": "files"}
+    caches = {
+        "default": {"BACKEND": DUMMY},
+        "files": {"BACKEND": IN_FILES, "LOCATION": str(tmp_path)},
+    }
+    with override_settings(CACHES=caches, Q_CLUSTER=chosen):
+        board = assembly.make_board(get_config(), "tests")
+        assert isinstance(board, CacheBoard)
+        show(board, FULL)
+
+        assert Stat.get_all() == [FULL]
+        assert Stat.get_all(Broker("tests")) == [FULL]
+        assert Stat.get_all(Broker("another")) == []
+
+
+def test_an_unknown_cache_is_for_the_checks_to_say():
+    with override_settings(Q_CLUSTER={"orm": "default", "cache": "no such"}):
+        assert assembly.make_board(get_config(), "default") is None
+
+
+@pytest.mark.parametrize("receipts", [True, False])
+def test_statistics_of_a_queue_in_redis_are_in_redis(receipts):
+    chosen = {"redis": {"host": "127.0.0.1", "port": 1, "receipts": receipts}}
+    with override_settings(Q_CLUSTER=chosen):
+        one, two = (assembly.board_of_this_thread() for _ in range(2))
+
+        assert isinstance(one, RedisBoard)
+        assert one is two, "one connection for a process"
+        assert assembly.board_of_this_thread("another") is not one
+
+
+def test_statistics_of_a_queue_on_django_redis_are_there_too():
+    caches = {"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": "redis://h:1/0"}}
+    with override_settings(CACHES=caches, Q_CLUSTER={"django_redis": "default"}):
+        assert isinstance(assembly.board_of_this_thread(), RedisBoard)
+    with (
+        override_settings(Q_CLUSTER={"django_redis": "default"}),
+        pytest.raises(ConfigError, match="django_redis"),
+    ):
+        Stat.get_all()
+
+
+def test_where_a_broker_stands_in_nothing_is_asked_of_the_real_one():
+    with wired(broker=lambda _config, name: Broker(name)):
+        assert Stat.get_all() == []
