@@ -1,0 +1,168 @@
+"""Packages that are too large for SQS: by S3 and back, and what happens where S3 does not answer."""
+
+from __future__ import annotations
+
+import pickle
+from uuid import uuid4
+
+import pytest
+
+from djq.brokers.sqs import MESSAGE_BYTES, SqsBroker
+from djq.brokers.sqs_large import LargePackages
+from djq.exceptions import BrokerUnavailable
+from djq_testing.fakes.sqs import SqsServer
+from tests.sqs_servers import account_at
+from tests.sqs_tampered import Bucket, Tampered, packages, receipts
+
+RETRY_SECONDS = 60
+
+
+@pytest.fixture
+def server(djq_clock):
+    return SqsServer(djq_clock, shuffle=None)
+
+
+@pytest.fixture
+def tampered(server):
+    return Tampered(server)
+
+
+@pytest.fixture
+def bucket():
+    return Bucket()
+
+
+@pytest.fixture
+def roomy(tampered, bucket):
+    """A broker with an S3 bucket."""
+    large = LargePackages(
+        bucket="b", queue="q", connect=lambda _: bucket, message_bytes=MESSAGE_BYTES
+    )
+    return SqsBroker(
+        "q", connect=tampered, retry_seconds=RETRY_SECONDS, wait_seconds=0, large=large
+    )
+
+
+LARGE = "ä" * MESSAGE_BYTES
+
+
+def test_large_package_goes_by_s3_and_leaves_nothing_there(roomy, bucket):
+    roomy.enqueue_many(["small", LARGE])
+    ((name, key),) = bucket.objects
+
+    taken = roomy.dequeue(10)
+    kept = len(bucket.objects)
+    roomy.acknowledge_many(receipts(taken))
+
+    assert (name, key.rpartition("/")[0]) == ("b", "djq/q")
+    assert packages(taken) == ["small", LARGE]
+    assert (kept, bucket.objects) == (1, {})
+    assert (roomy.queue_size(), roomy.lock_size()) == (0, 0)
+    assert roomy.max_payload is None
+
+
+def test_small_packages_cost_nothing_in_s3(roomy, bucket):
+    roomy.enqueue("a")
+    roomy.acknowledge_many(receipts(roomy.dequeue()))
+
+    assert bucket.calls == {}
+
+
+@pytest.mark.parametrize("verb", ["release", "extend"])
+def test_large_package_that_is_not_done_stays(roomy, bucket, djq_clock, verb):
+    roomy.enqueue(LARGE)
+    ((receipt, _),) = roomy.dequeue()
+
+    getattr(roomy, verb)(receipt)
+
+    djq_clock.advance(seconds=RETRY_SECONDS)
+    assert packages(roomy.dequeue()) == [LARGE]
+
+
+def test_package_that_looks_like_a_pointer_is_none(roomy, bucket):
+    roomy.enqueue(LARGE)
+    ((_, key),) = bucket.objects
+    package = f"djq-s3:{key.rpartition('/')[2]}"
+    roomy.enqueue(package)
+
+    assert packages(roomy.dequeue(10)) == [package, LARGE]
+
+
+def test_pointer_whose_object_is_gone_is_given_as_it_is_and_can_be_failed(roomy, bucket):
+    roomy.enqueue(LARGE)
+    bucket.objects.clear()
+
+    ((receipt, package),) = roomy.dequeue()
+    roomy.fail(receipt)
+
+    assert package.startswith("djq-s3:")
+    assert roomy.lock_size() == 0
+
+
+def test_pointer_that_leads_elsewhere_is_not_followed(roomy, bucket):
+    bucket.objects["b", "djq/q/../../secret"] = b"secret"
+    roomy.enqueue("djq-s3:../../secret")
+
+    ((receipt, package),) = roomy.dequeue()
+    roomy.acknowledge(receipt)
+
+    assert package == "djq-s3:../../secret"
+    assert len(bucket.objects) == 1
+
+
+def test_s3_that_is_away_holds_up_nothing_else_and_loses_nothing(roomy, bucket, djq_clock):
+    roomy.enqueue_many(["small", LARGE])
+    bucket.away = True
+
+    with pytest.raises(BrokerUnavailable, match="ConnectTimeoutError"):
+        roomy.enqueue(LARGE)
+    first = roomy.dequeue(10)
+    djq_clock.advance(seconds=RETRY_SECONDS)
+    roomy.acknowledge_many(receipts(first))
+    with pytest.raises(BrokerUnavailable, match="ConnectTimeoutError"):
+        roomy.dequeue(10)
+    bucket.away = False
+    djq_clock.advance(seconds=RETRY_SECONDS)
+
+    assert packages(first) == ["small"]
+    assert packages(roomy.dequeue(10)) == [LARGE]
+
+
+def test_acknowledgement_that_s3_did_not_hear_can_be_said_again(roomy, bucket):
+    roomy.enqueue(LARGE)
+    held = receipts(roomy.dequeue())
+    bucket.away = True
+    with pytest.raises(BrokerUnavailable):
+        roomy.acknowledge_many(held)
+    bucket.away = False
+
+    roomy.acknowledge_many(held)
+
+    assert (bucket.objects, roomy.lock_size()) == ({}, 0)
+
+
+@pytest.mark.servers
+def test_large_package_goes_by_s3_over_http(sqs_on_roto):
+    account = account_at(sqs_on_roto)
+    account("s3").create_bucket(
+        Bucket="djq-large", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+    )
+    name = uuid4().hex
+    large = LargePackages(
+        bucket="djq-large", queue=name, connect=account, message_bytes=MESSAGE_BYTES
+    )
+    options = {"retry_seconds": RETRY_SECONDS, "wait_seconds": 0, "large": large}
+    broker = pickle.loads(pickle.dumps(SqsBroker(name, connect=account, **options)))
+    broker.enqueue(LARGE)
+    broker.enqueue(LARGE)
+
+    (first,) = broker.dequeue()
+    broker.acknowledge(first[0])
+    left = account("s3").list_objects_v2(Bucket="djq-large", Prefix=f"djq/{name}/")["Contents"]
+    account("s3").delete_object(Bucket="djq-large", Key=left[0]["Key"])
+    ((_, gone),) = broker.dequeue()
+    broker.close()
+
+    assert first[1] == LARGE
+    assert len(left) == 1
+    assert gone.startswith("djq-s3:")
