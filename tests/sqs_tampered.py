@@ -59,12 +59,14 @@ def raising(code, message="words"):
 
 
 class Bucket:
-    """An S3 in memory of one bucket."""
+    """An S3 in memory of one bucket, which can be away, or give only so many objects more."""
 
     def __init__(self):
         self.objects = {}
         self.calls = Counter()
         self.away = False
+        self.gives = None
+        """So many objects it gives, and is away then. None: all."""
 
     def _asked(self, name):
         self.calls[name] += 1
@@ -76,6 +78,9 @@ class Bucket:
         self.objects[Bucket, Key] = Body
 
     def get_object(self, *, Bucket, Key):  # noqa: N803 - as boto3 has them
+        if self.gives is not None:
+            self.away = self.gives <= 0
+            self.gives -= 1
         self._asked("get")
         if (Bucket, Key) not in self.objects:
             raise ClientError({"Error": {"Code": "NoSuchKey"}}, "GetObject")

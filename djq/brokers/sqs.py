@@ -14,10 +14,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from math import ceil
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 from uuid import uuid4
 
-from djq.brokers.sqs_large import LargePackages, pointer_of
+from djq.brokers.sqs_large import LargePackages, is_pointer, pointer_of
 from djq.brokers.sqs_queue import ConnectedToSqs
 from djq.exceptions import BrokerUnavailable, TaskRefused
 from djq.ports import Received
@@ -35,9 +35,12 @@ WAIT_SECONDS = 1
 """How long an empty `dequeue` waits; a stop of the cluster waits as long."""
 GIVEN_BACK_MAX = 10_000
 """So many handles of what was given back are remembered."""
+UNFETCHED_MAX = 10_000
+"""So many messages are remembered whose packages S3 did not give."""
 
 _LOST = {"ReceiptHandleIsInvalid", "MessageNotInflight", "InvalidParameterValue"}
 """What is said of a receipt whose lease is lost, or has lasted for twelve hours."""
+T = TypeVar("T")
 _UNFIT = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -89,6 +92,7 @@ class SqsBroker(ConnectedToSqs):
         self._large = large
         self._at_once = at_once
         self._given_back: dict[str, None] = {}
+        self._unfetched: dict[str, int] = {}
 
     def enqueue(self, task: str) -> str | None:
         return self.enqueue_many([task])[0]
@@ -126,7 +130,7 @@ class SqsBroker(ConnectedToSqs):
             WaitTimeSeconds=self._wait_seconds,
             AttributeNames=["ApproximateReceiveCount"],
         )
-        return list(self._opened(answer.get("Messages", ())))
+        return self._opened(answer.get("Messages", ()))
 
     def acknowledge(self, id: str) -> None:
         self.acknowledge_many([id])
@@ -231,23 +235,64 @@ class SqsBroker(ConnectedToSqs):
         name = uuid4().hex
         return {"MessageGroupId": self._group or name, "MessageDeduplicationId": name}
 
-    def _opened(self, messages: Iterable[Mapping[str, Any]]) -> Iterator[Received]:
+    def _opened(self, messages: Sequence[Mapping[str, Any]]) -> list[Received]:
         """Give what came; what is in S3 and cannot be had now comes again when its lease ends."""
-        away: BrokerUnavailable | None = None
-        came = False
+        opened: dict[str, tuple[str, str]] = {}
+        pointers = []
         for message in messages:
-            receipt, package = message["ReceiptHandle"], message["Body"]
-            try:
-                if self._large:
-                    with self._served():
-                        receipt, package = self._large.fetched(receipt, package)
-            except BrokerUnavailable as error:
-                away = error
-                continue
-            came = True
-            yield Received(receipt, package, int(message["Attributes"]["ApproximateReceiveCount"]))
-        if away and not came:
+            handle, body = message["ReceiptHandle"], message["Body"]
+            if self._large and is_pointer(body):
+                pointers.append((handle, body))
+            else:
+                opened[handle] = (handle, body)
+        away = self._fetch(pointers, opened) if pointers else None
+        given = []
+        for message in messages:
+            handle, id = message["ReceiptHandle"], message["MessageId"]
+            if handle in opened:
+                count = int(message["Attributes"]["ApproximateReceiveCount"])
+                given.append(Received(*opened[handle], max(1, count - self._unfetched.get(id, 0))))
+            else:
+                self._unfetched[id] = self._unfetched.pop(id, 0) + 1
+        for oldest in list(self._unfetched)[:-UNFETCHED_MAX]:
+            del self._unfetched[oldest]
+        if away and not given:
             raise away
+        return given
+
+    def _fetch(
+        self, pointers: Sequence[tuple[str, str]], opened: dict[str, tuple[str, str]]
+    ) -> BrokerUnavailable | None:
+        """Fetch packages from S3, and say whether it was away: then nothing more is asked of it.
+
+        All the while the leases of everything that came are running. So one is fetched to see whether S3
+        answers, and the others at once.
+        """
+        assert self._large is not None, "who has no bucket fetches nothing"
+        large = self._large
+        away: list[BrokerUnavailable] = []
+
+        def fetch(pointer: tuple[str, str]) -> None:
+            if away:
+                return
+            try:
+                with self._served():
+                    opened[pointer[0]] = large.fetched(*pointer)
+            except BrokerUnavailable as error:
+                away.append(error)
+
+        self._do_at_once(fetch, pointers[:1])
+        self._do_at_once(fetch, pointers[1:])
+        return away[0] if away else None
+
+    def _do_at_once(self, do: Callable[[T], object], things: Sequence[T]) -> None:
+        """Do the same for all, some of them at once."""
+        if len(things) <= 1 or self._at_once == 1:
+            for thing in things:
+                do(thing)
+        else:
+            with ThreadPoolExecutor(self._at_once) as threads:
+                list(threads.map(do, things))
 
     def _held(self, receipts: Iterable[str]) -> list[str]:
         """Those that were not given back, each once."""
@@ -267,13 +312,9 @@ class SqsBroker(ConnectedToSqs):
             ]
             self._do_each(operation, entries, no_error=_LOST)
 
-        if len(portions) == 1 or self._at_once == 1:
-            for portion in portions:
-                tell(portion)
-        elif portions:
+        if len(portions) > 1:
             self._look_up()
-            with ThreadPoolExecutor(self._at_once) as threads:
-                list(threads.map(tell, portions))
+        self._do_at_once(tell, portions)
 
     def _count(self, attribute: str) -> int:
         answer = self._ask_if_there("get_queue_attributes", AttributeNames=[attribute])

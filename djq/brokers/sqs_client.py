@@ -65,13 +65,15 @@ class Account:
     """Further arguments of each client."""
     connect_seconds: int = PATIENCE_SECONDS
     silence_seconds: int = PATIENCE_SECONDS
-    """How long a server may take for an answer, the time included that it is asked to wait."""
+    """How long a server may take for an answer."""
+    wait_seconds: int = 0
+    """How much longer SQS may, since it is asked to wait for a package."""
 
     def __call__(self, service: str) -> Any:
         patience = ClientConfig(
             retries={"total_max_attempts": 1, "mode": "standard"},
             connect_timeout=self.connect_seconds,
-            read_timeout=self.silence_seconds,
+            read_timeout=self.silence_seconds + (self.wait_seconds if service == "sqs" else 0),
             tcp_keepalive=True,
         )
         endpoint = self.endpoints.get(service)
@@ -180,7 +182,8 @@ def _account(given: Mapping[str, Any], wait_seconds: int) -> Account:
         },
         options={key: given[key] for key in ("use_ssl", "verify") if key in given},
         connect_seconds=given.get("connect_timeout", PATIENCE_SECONDS),
-        silence_seconds=given.get("read_timeout", PATIENCE_SECONDS) + wait_seconds,
+        silence_seconds=given.get("read_timeout", PATIENCE_SECONDS),
+        wait_seconds=wait_seconds,
     )
     if "region_name" not in account.session or "profile_name" in account.session:
         _refuse_no_region(account.session)

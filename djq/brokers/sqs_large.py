@@ -50,18 +50,22 @@ class LargePackages(OneClient):
         return f"djq-s3:{name}"
 
     def fetched(self, handle: str, body: str) -> tuple[str, str]:
-        """Give the receipt and the package; if its object is gone, the pointer, which nobody can open."""
-        pointer = _POINTER.fullmatch(body)
-        if pointer is None:
-            return handle, body
+        """Give the receipt and the package of a pointer.
+
+        If its object is gone, or is none of ours, it gives the pointer, which nobody can open.
+        """
+        receipt = f"{body}:{handle}"
+        key = self._prefix + body.rpartition(":")[2]
         try:
-            found = self._s3().get_object(Bucket=self._bucket, Key=self._prefix + pointer[1])
+            found = self._s3().get_object(Bucket=self._bucket, Key=key)
+            with closing(found["Body"]) as stream:
+                return receipt, stream.read().decode()
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") != "NoSuchKey":
                 raise
-            return f"{body}:{handle}", body
-        with closing(found["Body"]) as stream:
-            return f"{body}:{handle}", stream.read().decode()
+        except UnicodeDecodeError:
+            pass
+        return receipt, body
 
     def remove(self, receipts: Sequence[str]) -> None:
         """Delete the objects of these messages, as far as they have any."""
@@ -77,6 +81,11 @@ class LargePackages(OneClient):
         if self._client is None:
             self._client = self._connect("s3")
         return self._client
+
+
+def is_pointer(body: str) -> bool:
+    """Whether a message is one whose package is in S3."""
+    return _POINTER.fullmatch(body) is not None
 
 
 def pointer_of(receipt: str) -> tuple[str, str]:

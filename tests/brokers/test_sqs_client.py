@@ -44,9 +44,11 @@ def test_documented_keys_make_a_broker_that_has_not_connected():
 
 
 def test_client_repeats_nothing_and_waits_for_nothing_for_ever():
-    client = made(**DOCUMENTED, receive_message_wait_time_seconds=20)._connect("sqs")
+    connect = made(**DOCUMENTED, receive_message_wait_time_seconds=20)._connect
+    client = connect("sqs")
 
     config = client.meta.config
+    assert connect("s3").meta.config.read_timeout == 5
     assert config.retries["total_max_attempts"] == 1
     assert (config.connect_timeout, config.read_timeout) == (5, 25)
     assert config.tcp_keepalive is True

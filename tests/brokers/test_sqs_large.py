@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pickle
+import threading
 from uuid import uuid4
 
 import pytest
 
-from djq.brokers.sqs import MESSAGE_BYTES, SqsBroker
+from djq.brokers.sqs import MESSAGE_BYTES, UNFETCHED_MAX, SqsBroker
 from djq.brokers.sqs_large import LargePackages
 from djq.exceptions import BrokerUnavailable
 from djq_testing.fakes.sqs import SqsServer
@@ -32,15 +33,18 @@ def bucket():
     return Bucket()
 
 
-@pytest.fixture
-def roomy(tampered, bucket):
-    """A broker with an S3 bucket."""
+def with_bucket(connect, bucket, **options):
+    """A broker whose large packages go to this bucket."""
     large = LargePackages(
         bucket="b", queue="q", connect=lambda _: bucket, message_bytes=MESSAGE_BYTES
     )
-    return SqsBroker(
-        "q", connect=tampered, retry_seconds=RETRY_SECONDS, wait_seconds=0, large=large
-    )
+    around = {"retry_seconds": RETRY_SECONDS, "wait_seconds": 0, "large": large}
+    return SqsBroker("q", connect=connect, **around, **options)
+
+
+@pytest.fixture
+def roomy(tampered, bucket):
+    return with_bucket(tampered, bucket, at_once=1)
 
 
 LARGE = "ä" * MESSAGE_BYTES
@@ -166,3 +170,72 @@ def test_large_package_goes_by_s3_over_http(sqs_on_roto):
     assert first[1] == LARGE
     assert len(left) == 1
     assert gone.startswith("djq-s3:")
+
+
+# S3 that is away, or has something else.
+
+
+def test_object_that_is_no_text_is_given_as_its_pointer_and_can_be_failed(roomy, bucket):
+    roomy.enqueue_many(["small", LARGE])
+    bucket.objects = dict.fromkeys(bucket.objects, b"\xff\xfe")
+
+    taken = {package[:7]: receipt for receipt, package in roomy.dequeue(10)}
+    roomy.fail(taken["djq-s3:"])
+
+    assert sorted(taken) == ["djq-s3:", "small"]
+    assert (roomy.lock_size(), bucket.objects) == (1, {})
+
+
+def test_after_one_silence_of_s3_nothing_more_is_fetched(roomy, bucket):
+    roomy.enqueue_many([LARGE, LARGE, "small", LARGE, LARGE])
+    bucket.gives = 1
+
+    first = packages(roomy.dequeue(10))
+
+    assert first == ["small", LARGE]
+    assert bucket.calls["get"] == 2
+
+
+def test_packages_are_fetched_at_once(tampered):
+    """Each of them waits until the others are being fetched."""
+    together = threading.Barrier(3, timeout=10)
+
+    class Slow(Bucket):
+        def get_object(self, **asked):
+            if self.calls["get"]:
+                together.wait()
+            return super().get_object(**asked)
+
+    broker = with_bucket(tampered, Slow(), at_once=3)
+    broker.enqueue_many([LARGE] * 4)
+
+    assert packages(broker.dequeue(10)) == [LARGE] * 4
+
+
+def test_delivery_that_could_not_be_fetched_is_no_attempt(roomy, bucket, djq_clock):
+    roomy.enqueue_many([LARGE, LARGE])
+    bucket.away = True
+    for _ in range(3):
+        with pytest.raises(BrokerUnavailable):
+            roomy.dequeue(10)
+        djq_clock.advance(seconds=RETRY_SECONDS)
+    bucket.away = False
+
+    attempts = []
+    for _ in range(2):
+        attempts.append([each.attempt for each in roomy.dequeue(10)])
+        djq_clock.advance(seconds=RETRY_SECONDS)
+
+    assert attempts == [[1, 1], [2, 2]]
+
+
+def test_what_could_not_be_fetched_is_not_remembered_for_ever(roomy, bucket):
+    roomy._unfetched = {f"m{number}": 1 for number in range(UNFETCHED_MAX)}
+    roomy.enqueue(LARGE)
+    bucket.away = True
+
+    with pytest.raises(BrokerUnavailable):
+        roomy.dequeue()
+
+    assert len(roomy._unfetched) == UNFETCHED_MAX
+    assert next(iter(roomy._unfetched)) == "m1"
