@@ -51,9 +51,10 @@ def failing(operation, place, code, *, sender=False):
     return answer
 
 
-def raising(code, message="words"):
+def raising(code, message="words", status=400):
     def answer(_client, _asked):
-        raise ClientError({"Error": {"Code": code, "Message": message}}, "Some")
+        error = {"Code": code, "Message": message}
+        raise ClientError({"Error": error, "ResponseMetadata": {"HTTPStatusCode": status}}, "Some")
 
     return answer
 
@@ -65,6 +66,8 @@ class Bucket:
         self.objects = {}
         self.calls = Counter()
         self.away = False
+        self.forbids = 0
+        """So often it refuses to delete, in an answer that has no error otherwise."""
         self.gives = None
         """So many objects it gives, and is away then. None: all."""
 
@@ -88,8 +91,12 @@ class Bucket:
 
     def delete_objects(self, *, Bucket, Delete):  # noqa: N803 - as boto3 has them
         self._asked("delete")
+        if self.forbids:
+            self.forbids -= 1
+            return {"Errors": [{**each, "Code": "AccessDenied"} for each in Delete["Objects"]]}
         for each in Delete["Objects"]:
             self.objects.pop((Bucket, each["Key"]), None)
+        return {}
 
     def close(self):
         pass

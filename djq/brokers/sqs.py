@@ -13,12 +13,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from math import ceil
 from typing import Any, ClassVar, TypeVar
 from uuid import uuid4
 
 from djq.brokers.sqs_large import LargePackages, is_pointer, pointer_of
-from djq.brokers.sqs_queue import ConnectedToSqs
+from djq.brokers.sqs_queue import ConnectedToSqs, Told, is_failed, unsent
 from djq.exceptions import BrokerUnavailable, TaskRefused
 from djq.ports import Received
 
@@ -138,10 +139,16 @@ class SqsBroker(ConnectedToSqs):
     def acknowledge_many(self, ids: Iterable[str]) -> None:
         """Delete messages, ten in one call, and then what they had in S3."""
         held = self._held(ids)
-        self._tell(held, "delete_message_batch")
+        told: Told = {}
+        try:
+            self._tell(held, "delete_message_batch", told)
+        finally:
+            if self._large:
+                # Where the lease was lost, another delivery may need it.
+                self._large.owe(held[int(id)] for id in told if not is_failed(told[id]))
         if self._large:
             with self._served():
-                self._large.remove(held)
+                self._large.settle()
 
     def extend(self, id: str) -> str:
         self.extend_many([id])
@@ -192,15 +199,21 @@ class SqsBroker(ConnectedToSqs):
             self._refuse_unfit(task)
         with self._served():
             bodies = [self._large.stored(task) if self._large else task for task in tasks]
-        ids: list[str | None] = []
-        for portion in self._portions(bodies):
-            entries = [
-                {"Id": str(place), "MessageBody": body, **options, **self._grouped()}
-                for place, body in enumerate(portion)
-            ]
-            sent = self._do_each("send_message_batch", entries)
-            ids += [sent[entry["Id"]].get("MessageId") for entry in entries]
-        return ids
+        entries = [
+            {"Id": str(place), "MessageBody": body, **options, **self._grouped()}
+            for place, body in enumerate(bodies)
+        ]
+        told: Told = {}
+        try:
+            for portion in self._portions(entries):
+                self._do_each("send_message_batch", portion, told)
+        except (BrokerUnavailable, TaskRefused):
+            if self._large:
+                self._large.owe(bodies[int(id)] for id in unsent(entries, told))
+                with suppress(BrokerUnavailable), self._served():
+                    self._large.settle()
+            raise
+        return [told[entry["Id"]].get("MessageId") for entry in entries]
 
     def _refuse_unfit(self, task: str) -> None:
         unfit = _UNFIT.search(task)
@@ -214,16 +227,16 @@ class SqsBroker(ConnectedToSqs):
                 "'s3_bucket' in Q_CLUSTER['sqs']"
             )
 
-    def _portions(self, bodies: Sequence[str]) -> Iterator[list[str]]:
+    def _portions(self, entries: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
         """Part them into batches: so many, and of so many bytes together, as one call takes."""
-        portion: list[str] = []
+        portion: list[Mapping[str, Any]] = []
         room = self._message_bytes
-        for body in bodies:
-            size = len(body.encode())
+        for entry in entries:
+            size = len(entry["MessageBody"].encode())
             if portion and (len(portion) == BATCH or size > room):
                 yield portion
                 portion, room = [], self._message_bytes
-            portion.append(body)
+            portion.append(entry)
             room -= size
         if portion:
             yield portion
@@ -298,23 +311,28 @@ class SqsBroker(ConnectedToSqs):
         """Those that were not given back, each once."""
         return [each for each in dict.fromkeys(receipts) if each not in self._given_back]
 
-    def _tell(self, receipts: Sequence[str], operation: str, **options: Any) -> None:
+    def _tell(
+        self, receipts: Sequence[str], operation: str, told: Told | None = None, **options: Any
+    ) -> None:
         """Say something about messages that are out; of one whose lease is lost it is no error.
 
         Hundreds are said at once: one after another, their leases might end before it is their turn.
+        What is said of each goes into `told`, by its place.
         """
-        portions = [receipts[start : start + BATCH] for start in range(0, len(receipts), BATCH)]
+        answers: Told = {} if told is None else told
 
-        def tell(portion: Sequence[str]) -> None:
-            entries = [
-                {"Id": str(place), "ReceiptHandle": pointer_of(receipt)[1], **options}
-                for place, receipt in enumerate(portion)
-            ]
-            self._do_each(operation, entries, no_error=_LOST)
+        def tell(portion: Sequence[Mapping[str, Any]]) -> None:
+            self._do_each(operation, portion, answers, no_error=_LOST)
 
-        if len(portions) > 1:
-            self._look_up()
-        self._do_at_once(tell, portions)
+        entries = [
+            {"Id": str(place), "ReceiptHandle": pointer_of(receipt)[1], **options}
+            for place, receipt in enumerate(receipts)
+        ]
+        if len(entries) > BATCH:
+            self._find()
+        self._do_at_once(
+            tell, [entries[start : start + BATCH] for start in range(0, len(entries), BATCH)]
+        )
 
     def _count(self, attribute: str) -> int:
         answer = self._ask_if_there("get_queue_attributes", AttributeNames=[attribute])

@@ -12,7 +12,7 @@ emptied, is for a rule of the bucket's to delete.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from typing import Any
 from uuid import uuid4
@@ -23,6 +23,8 @@ from djq.brokers.one_client import OneClient
 
 KEYS_MAX = 1_000
 """Most objects in one call."""
+OWED_MAX = 10_000
+"""So many objects are remembered that are to be deleted."""
 
 _POINTER = re.compile(r"djq-s3:([0-9a-f]{32})")
 _RECEIPT = re.compile(r"(djq-s3:[0-9a-f]{32}):(.*)", re.DOTALL)
@@ -39,6 +41,9 @@ class LargePackages(OneClient):
         self._prefix = f"djq/{queue}/"
         self._connect = connect
         self._message_bytes = message_bytes
+        self._owed: dict[str, bool] = {}
+        """Names of objects that are to be deleted, and whether S3 has refused it once."""
+        self._told: set[str | None] = set()
 
     def stored(self, package: str) -> str:
         """Give what to send: the package, or if it is too large a pointer to it."""
@@ -67,15 +72,37 @@ class LargePackages(OneClient):
             pass
         return receipt, body
 
-    def remove(self, receipts: Sequence[str]) -> None:
-        """Delete the objects of these messages, as far as they have any."""
-        pointers = [pointer for pointer, _ in map(pointer_of, receipts) if pointer]
-        for start in range(0, len(pointers), KEYS_MAX):
-            some = pointers[start : start + KEYS_MAX]
-            objects = [{"Key": self._prefix + pointer.rpartition(":")[2]} for pointer in some]
-            self._s3().delete_objects(
+    def owe(self, messages: Iterable[str]) -> None:
+        """Note that the objects of these are to be deleted, as far as they have any; receipts or pointers."""
+        names = (name_of(message) for message in messages)
+        self._owed |= {name: False for name in names if name}
+        for oldest in list(self._owed)[:-OWED_MAX]:
+            del self._owed[oldest]
+
+    def settle(self) -> None:
+        """Delete the objects that are to be.
+
+        What S3 says it has not deleted is tried once more, with the next ones, and then left. For each
+        of its reasons that is raised once, so that somebody hears of it and the queue goes on.
+        """
+        names = list(self._owed)
+        untold: ClientError | None = None
+        for start in range(0, len(names), KEYS_MAX):
+            some = names[start : start + KEYS_MAX]
+            objects = [{"Key": self._prefix + name} for name in some]
+            answer = self._s3().delete_objects(
                 Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True}
             )
+            again = {name: self._owed.pop(name, False) for name in some}
+            for each in answer.get("Errors", ()):
+                name = str(each.get("Key", "")).removeprefix(self._prefix)
+                if again.get(name) is False:
+                    self._owed[name] = True
+                if each.get("Code") not in self._told:
+                    self._told.add(each.get("Code"))
+                    untold = ClientError({"Error": each}, "DeleteObjects")
+        if untold:
+            raise untold
 
     def _s3(self) -> Any:
         if self._client is None:
@@ -86,6 +113,12 @@ class LargePackages(OneClient):
 def is_pointer(body: str) -> bool:
     """Whether a message is one whose package is in S3."""
     return _POINTER.fullmatch(body) is not None
+
+
+def name_of(message: str) -> str:
+    """The name of the object of a receipt or a pointer; empty if it has none."""
+    pointer = message if is_pointer(message) else pointer_of(message)[0]
+    return pointer.rpartition(":")[2]
 
 
 def pointer_of(receipt: str) -> tuple[str, str]:

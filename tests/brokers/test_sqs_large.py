@@ -7,13 +7,14 @@ import threading
 from uuid import uuid4
 
 import pytest
+from botocore.exceptions import ConnectTimeoutError
 
 from djq.brokers.sqs import MESSAGE_BYTES, UNFETCHED_MAX, SqsBroker
 from djq.brokers.sqs_large import LargePackages
 from djq.exceptions import BrokerUnavailable
 from djq_testing.fakes.sqs import SqsServer
 from tests.sqs_servers import account_at
-from tests.sqs_tampered import Bucket, Tampered, packages, receipts
+from tests.sqs_tampered import Bucket, Tampered, failing, packages, raising, receipts
 
 RETRY_SECONDS = 60
 
@@ -239,3 +240,96 @@ def test_what_could_not_be_fetched_is_not_remembered_for_ever(roomy, bucket):
 
     assert len(roomy._unfetched) == UNFETCHED_MAX
     assert next(iter(roomy._unfetched)) == "m1"
+
+
+# Objects that are needed, and those that are not.
+
+
+def test_late_word_leaves_the_object_that_another_delivery_needs(roomy, bucket, djq_clock):
+    roomy.enqueue(LARGE)
+    ((late, _),) = roomy.dequeue()
+    djq_clock.advance(seconds=RETRY_SECONDS)
+    ((held, _),) = roomy.dequeue()
+
+    roomy.acknowledge(late)
+    roomy.release(held)
+
+    assert packages(roomy.dequeue()) == [LARGE]
+
+
+def test_acknowledgement_that_failed_in_part_leaves_no_object(roomy, tampered, bucket):
+    roomy.enqueue_many([LARGE, LARGE])
+    held = receipts(roomy.dequeue(10))
+    fails = failing("delete_message_batch", "1", "InternalError")
+    tampered.instead["delete_message_batch"] = [fails, fails]
+
+    with pytest.raises(BrokerUnavailable, match="1 of 2"):
+        roomy.acknowledge_many(held)
+    kept = len(bucket.objects)
+    roomy.acknowledge_many(held)
+
+    assert (kept, bucket.objects) == (2, {})
+
+
+def test_object_that_s3_did_not_delete_is_told_of_once_and_tried_again(roomy, bucket):
+    roomy.enqueue_many([LARGE, LARGE])
+    first, second = receipts(roomy.dequeue(10))
+    bucket.forbids = 1
+
+    with pytest.raises(BrokerUnavailable, match="DeleteObjects: AccessDenied"):
+        roomy.acknowledge(first)
+    kept = len(bucket.objects)
+    roomy.acknowledge(second)
+
+    assert (kept, bucket.objects) == (2, {})
+
+
+def test_s3_that_never_deletes_holds_up_nothing(roomy, bucket):
+    roomy.enqueue_many([LARGE, LARGE, "small", "small"])
+    held = receipts(roomy.dequeue(10))
+    bucket.forbids = 10
+    with pytest.raises(BrokerUnavailable):
+        roomy.acknowledge(held[0])
+
+    for receipt in held[1:]:
+        roomy.acknowledge(receipt)
+    deletes = bucket.calls["delete"]
+
+    assert deletes == 3
+    assert roomy.lock_size() == 0
+
+
+def unanswered(_client, _asked):
+    raise ConnectTimeoutError(endpoint_url="https://sqs")
+
+
+@pytest.mark.parametrize(
+    ("answers", "left"),
+    [
+        ([raising("ThrottlingException")], 0),
+        ([failing("send_message_batch", "1", "InternalError")] * 2, 1),
+        ([unanswered], 2),
+        ([raising("InternalFailure", status=500)], 2),
+    ],
+)
+def test_object_of_what_was_surely_not_sent_is_deleted(roomy, tampered, bucket, answers, left):
+    tampered.instead["send_message_batch"] = list(answers)
+
+    with pytest.raises(BrokerUnavailable):
+        roomy.enqueue_many([LARGE, LARGE])
+
+    assert len(bucket.objects) == left
+
+
+def test_acknowledgement_after_the_queue_was_deleted_makes_none(roomy, server, bucket):
+    roomy.enqueue_many([LARGE, "small"])
+    held = receipts(roomy.dequeue(10))
+    roomy.delete_queue()
+    made = server.calls["CreateQueue"]
+
+    roomy.extend_many(held)
+    roomy.acknowledge_many(held * 6)
+    roomy.release_many(held)
+
+    assert server.calls["CreateQueue"] == made
+    assert bucket.objects == {}
