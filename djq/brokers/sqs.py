@@ -18,7 +18,7 @@ from math import ceil
 from typing import Any, ClassVar, TypeVar
 from uuid import uuid4
 
-from djq.brokers.sqs_large import LargePackages, is_pointer, pointer_of
+from djq.brokers.sqs_large import UNREAD, LargePackages, is_pointer, pointer_of
 from djq.brokers.sqs_queue import ConnectedToSqs, Told, is_failed, unsent
 from djq.exceptions import BrokerUnavailable, TaskRefused
 from djq.ports import Received
@@ -172,7 +172,9 @@ class SqsBroker(ConnectedToSqs):
             del self._given_back[oldest]
 
     def fail(self, id: str) -> None:
-        self.acknowledge(id)
+        """As `acknowledge`; but what a cluster with an `s3_bucket` can open is left to its lease."""
+        if not id.startswith(UNREAD):
+            self.acknowledge(id)
 
     def purge_queue(self) -> None:
         """Empty the queue; SQS does that once a minute, and takes up to a minute for it."""
@@ -196,9 +198,13 @@ class SqsBroker(ConnectedToSqs):
     def _send(self, tasks: Sequence[str], **options: Any) -> list[str | None]:
         """Send what can be sent, or nothing at all."""
         for task in tasks:
-            self._refuse_unfit(task)
+            self._refuse_unfit(task, self._message_bytes)
+        most = min(self._message_bytes, self._most_bytes() or self._message_bytes)
+        if most < self._message_bytes:
+            for task in tasks:
+                self._refuse_unfit(task, most)
         with self._served():
-            bodies = [self._large.stored(task) if self._large else task for task in tasks]
+            bodies = [self._large.stored(task, most) if self._large else task for task in tasks]
         entries = [
             {"Id": str(place), "MessageBody": body, **options, **self._grouped()}
             for place, body in enumerate(bodies)
@@ -215,14 +221,14 @@ class SqsBroker(ConnectedToSqs):
             raise
         return [told[entry["Id"]].get("MessageId") for entry in entries]
 
-    def _refuse_unfit(self, task: str) -> None:
+    def _refuse_unfit(self, task: str, most: int) -> None:
         unfit = _UNFIT.search(task)
         if unfit:
             raise TaskRefused(f"SQS takes no message with the character {unfit[0]!r} in it")
         size = len(task.encode())
-        if size > self._message_bytes and not self._large:
+        if size > most and not self._large:
             raise TaskRefused(
-                f"the task needs {size:,} bytes in the queue, and SQS takes {self._message_bytes:,}; "
+                f"the task needs {size:,} bytes in the queue, and SQS takes {most:,}; "
                 "pass a reference to the data instead (a primary key, a file name), or name an "
                 "'s3_bucket' in Q_CLUSTER['sqs']"
             )
@@ -254,10 +260,12 @@ class SqsBroker(ConnectedToSqs):
         pointers = []
         for message in messages:
             handle, body = message["ReceiptHandle"], message["Body"]
-            if self._large and is_pointer(body):
+            if not is_pointer(body):
+                opened[handle] = (handle, body)
+            elif self._large:
                 pointers.append((handle, body))
             else:
-                opened[handle] = (handle, body)
+                opened[handle] = (f"{UNREAD}{body}:{handle}", body)
         away = self._fetch(pointers, opened) if pointers else None
         given = []
         for message in messages:

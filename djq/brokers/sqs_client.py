@@ -101,9 +101,7 @@ def make_broker(config: Config, list_key: str, *, clock: Clock | None) -> Broker
         message_bytes=size,
         fifo=fifo,
         group=given.get("message_group"),
-        large=LargePackages(
-            bucket=given["s3_bucket"], queue=list_key, connect=account, message_bytes=size
-        )
+        large=LargePackages(bucket=given["s3_bucket"], queue=list_key, connect=account)
         if "s3_bucket" in given
         else None,
     )

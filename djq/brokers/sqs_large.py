@@ -27,28 +27,27 @@ OWED_MAX = 10_000
 """So many objects are remembered that are to be deleted."""
 
 _POINTER = re.compile(r"djq-s3:([0-9a-f]{32})")
-_RECEIPT = re.compile(r"(djq-s3:[0-9a-f]{32}):(.*)", re.DOTALL)
+UNREAD = "not opened and left in the queue, since Q_CLUSTER['sqs'] names no 's3_bucket': "
+"""Before the receipt of a pointer that nobody followed: the log has it."""
+_RECEIPT = re.compile(rf"(?:{re.escape(UNREAD)})?(djq-s3:[0-9a-f]{{32}}):(.*)", re.DOTALL)
 
 
 class LargePackages(OneClient):
     """The packages of one queue in one bucket. What S3 raises goes through."""
 
-    def __init__(
-        self, *, bucket: str, queue: str, connect: Callable[[str], Any], message_bytes: int
-    ) -> None:
-        """`connect` makes a client of boto3; what has more than `message_bytes` goes to the bucket."""
+    def __init__(self, *, bucket: str, queue: str, connect: Callable[[str], Any]) -> None:
+        """`connect` makes a client of boto3."""
         self._bucket = bucket
         self._prefix = f"djq/{queue}/"
         self._connect = connect
-        self._message_bytes = message_bytes
         self._owed: dict[str, bool] = {}
         """Names of objects that are to be deleted, and whether S3 has refused it once."""
         self._told: set[str | None] = set()
 
-    def stored(self, package: str) -> str:
-        """Give what to send: the package, or if it is too large a pointer to it."""
+    def stored(self, package: str, most: int) -> str:
+        """Give what to send: the package, or if it has more than so many bytes a pointer to it."""
         body = package.encode()
-        if len(body) <= self._message_bytes and not _POINTER.fullmatch(package):
+        if len(body) <= most and not _POINTER.fullmatch(package):
             return package
         name = uuid4().hex
         self._s3().put_object(Bucket=self._bucket, Key=self._prefix + name, Body=body)

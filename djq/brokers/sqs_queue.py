@@ -53,6 +53,7 @@ class ConnectedToSqs(OneClient, Broker):
         self._connect = connect
         self._fifo = fifo
         self._url: str | None = None
+        self._limits: dict[str, int | None] = {}
 
     def ping(self) -> bool:
         """Whether SQS answers us; the queue need not be there."""
@@ -154,6 +155,24 @@ class ConnectedToSqs(OneClient, Broker):
             url = self._url or _found(client, self.queue_name)
             self._url = url
             return url
+
+    def _most_bytes(self) -> int | None:
+        """Most bytes of a message, as the queue has it; None: it may not be asked.
+
+        It is asked once, before the first message is sent.
+        """
+        url = self._look_up()
+        if url not in self._limits:
+            name = "MaximumMessageSize"
+            try:
+                answer = self._ask_if_there("get_queue_attributes", AttributeNames=[name])
+            except Declined as error:
+                if "AccessDenied" not in str(error):
+                    raise
+                answer = None
+            limit = (answer or {}).get("Attributes", {}).get(name)
+            self._limits = {url: None if limit is None else int(limit)}
+        return self._limits[url]
 
     def _look_up(self) -> str:
         """Give the queue's address."""

@@ -246,6 +246,7 @@ def test_call_whose_answer_was_lost_is_not_said_again():
     with hanging_up() as (url, heard):
         broker = SqsBroker("q", connect=account_at(url), retry_seconds=RETRY_SECONDS)
         broker._url = f"{url}/1/q"
+        broker._limits = {broker._url: MESSAGE_BYTES}
 
         with pytest.raises(BrokerUnavailable, match="ConnectionClosedError"):
             broker.enqueue("a")
@@ -331,6 +332,28 @@ def test_another_limit_is_kept(tampered):
         broker.enqueue("x" * 2_001)
 
     assert broker.max_payload == 2_000
+
+
+def test_limit_of_the_queue_s_own_refuses_before_anything_is_sent(broker, server):
+    server("sqs").create_queue(QueueName="q", Attributes={"MaximumMessageSize": "1024"})
+    small = [str(number) for number in range(15)]
+
+    with pytest.raises(TaskRefused, match=r"1,025 bytes .* SQS takes 1,024"):
+        broker.enqueue_many([*small, "x" * 1_025])
+    sent = broker.queue_size()
+    broker.enqueue_many(small)
+    broker.enqueue_many(small)
+
+    assert (sent, broker.queue_size()) == (0, 30)
+    assert server.calls["GetQueueAttributes"] == 3
+
+
+def test_queue_whose_limit_may_not_be_read_is_sent_to(broker, tampered):
+    tampered.instead["get_queue_attributes"] = [raising("AccessDenied", status=403)]
+
+    broker.enqueue("a")
+
+    assert packages(broker.dequeue()) == ["a"]
 
 
 @pytest.mark.parametrize("character", ["\0", "\x0b", "\ud800", "\uffff"])

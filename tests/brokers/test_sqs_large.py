@@ -36,9 +36,7 @@ def bucket():
 
 def with_bucket(connect, bucket, **options):
     """A broker whose large packages go to this bucket."""
-    large = LargePackages(
-        bucket="b", queue="q", connect=lambda _: bucket, message_bytes=MESSAGE_BYTES
-    )
+    large = LargePackages(bucket="b", queue="q", connect=lambda _: bucket)
     around = {"retry_seconds": RETRY_SECONDS, "wait_seconds": 0, "large": large}
     return SqsBroker("q", connect=connect, **around, **options)
 
@@ -153,9 +151,7 @@ def test_large_package_goes_by_s3_over_http(sqs_on_roto):
         Bucket="djq-large", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
     )
     name = uuid4().hex
-    large = LargePackages(
-        bucket="djq-large", queue=name, connect=account, message_bytes=MESSAGE_BYTES
-    )
+    large = LargePackages(bucket="djq-large", queue=name, connect=account)
     options = {"retry_seconds": RETRY_SECONDS, "wait_seconds": 0, "large": large}
     broker = pickle.loads(pickle.dumps(SqsBroker(name, connect=account, **options)))
     broker.enqueue(LARGE)
@@ -333,3 +329,39 @@ def test_acknowledgement_after_the_queue_was_deleted_makes_none(roomy, server, b
 
     assert server.calls["CreateQueue"] == made
     assert bucket.objects == {}
+
+
+# Clusters without a bucket.
+
+
+def test_pointer_without_a_bucket_is_never_destroyed(roomy, server, bucket, djq_clock):
+    roomy.enqueue_many([LARGE, "small"])
+    poor = SqsBroker("q", connect=server, retry_seconds=RETRY_SECONDS, wait_seconds=0)
+
+    taken = {package[:6]: receipt for receipt, package in poor.dequeue(10)}
+    poor.fail(taken["djq-s3"])
+    poor.acknowledge(taken["small"])
+    out = poor.lock_size()
+    djq_clock.advance(seconds=RETRY_SECONDS)
+
+    assert "names no 's3_bucket'" in taken["djq-s3"]
+    assert out == 1
+    assert packages(roomy.dequeue(10)) == [LARGE]
+
+
+def test_pointer_without_a_bucket_can_be_given_back(roomy, server):
+    roomy.enqueue(LARGE)
+    poor = SqsBroker("q", connect=server, retry_seconds=RETRY_SECONDS, wait_seconds=0)
+    ((receipt, _),) = poor.dequeue()
+
+    poor.release(receipt)
+
+    assert packages(roomy.dequeue()) == [LARGE]
+
+
+def test_limit_of_the_queue_s_own_sends_less_to_s3(roomy, server, bucket):
+    server("sqs").create_queue(QueueName="q", Attributes={"MaximumMessageSize": "1024"})
+
+    roomy.enqueue_many(["x" * 1_024, "x" * 1_025])
+
+    assert len(bucket.objects) == 1
