@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import attrs
 from boto3 import Session
@@ -50,6 +52,10 @@ _NUMBERS = {
 }
 _SWITCHES = ("fifo", "use_ssl")
 _KEYS = (*_TEXTS, *_NUMBERS, *_SWITCHES, "verify")
+_REGION = re.compile(r"(?![0-9]+$)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+_BUCKET = re.compile(r"[A-Za-z0-9._-]{3,255}|arn:[A-Za-z0-9:/._-]+")
+_LABEL = r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)"
+_HOST = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?|[0-9a-fA-F:.]+")
 _QUEUE = re.compile(r"[A-Za-z0-9_-]{1,80}|[A-Za-z0-9_-]{1,75}\.fifo")
 
 
@@ -165,9 +171,41 @@ def _wrong(key: str, value: object) -> str:
     if key in _SWITCHES:
         return "" if isinstance(value, bool) else "which has to be True or False"
     if key == "verify":
-        right = isinstance(value, bool | str)
+        right = isinstance(value, bool) or (isinstance(value, str) and Path(value).exists())
         return "" if right else "which has to be True, False, or the path of a file of certificates"
-    return "" if isinstance(value, str) and value.strip() else "which has to be text, not empty"
+    if not isinstance(value, str) or not value.strip():
+        return "which has to be text, not empty"
+    return _misshapen(key, value)
+
+
+def _misshapen(key: str, text: str) -> str:
+    """Say what is wrong with the form of a text; an address may have a password in it."""
+    if key in ("endpoint_url", "s3_endpoint_url") and not _is_address(text):
+        return (
+            "which has to be an address with its scheme, and a port from 1 to 65535 if there is one: write "
+            "'http://localhost:4566', say"
+        )
+    if key in ("aws_region", "region_name") and not _REGION.fullmatch(text):
+        return (
+            "which has to be the name of a region, of letters, digits and -: write 'eu-west-1', say"
+        )
+    if key == "s3_bucket" and not _BUCKET.fullmatch(text):
+        return (
+            "which has to be the name of a bucket, 3 or more of letters, digits, -, _ and ., or the ARN of "
+            "an access point"
+        )
+    return ""
+
+
+def _is_address(text: str) -> bool:
+    """Whether boto3 can make a client of this address."""
+    try:
+        parts = urlsplit(text)
+        port, host = parts.port, parts.hostname or ""
+    except ValueError:
+        return False
+    whole = not re.search(r"\s", text) and parts.scheme in ("http", "https")
+    return whole and port != 0 and _HOST.fullmatch(host) is not None
 
 
 def _account(given: Mapping[str, Any], wait_seconds: int) -> Account:
@@ -198,4 +236,9 @@ def _refuse_no_region(session: Mapping[str, str]) -> None:
         raise ConfigError(
             "Q_CLUSTER['sqs'] names no region, and boto3 knows of none: write 'aws_region': 'eu-west-1', "
             "say, or set AWS_DEFAULT_REGION."
+        )
+    if not _REGION.fullmatch(region):
+        raise ConfigError(
+            f"Q_CLUSTER['sqs'] names no region, and that of boto3's own settings is {region!r}, which is "
+            "none: write 'aws_region': 'eu-west-1', say, or set AWS_DEFAULT_REGION."
         )

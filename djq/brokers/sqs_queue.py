@@ -9,6 +9,7 @@ from typing import Any
 
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from djq.brokers.one_client import OneClient
 from djq.exceptions import BrokerUnavailable, TaskRefused
@@ -219,6 +220,10 @@ class ConnectedToSqs(OneClient, Broker):
             raised = BrokerUnavailable if status >= SERVER_FAULT else Declined
         except (BotoCoreError, Boto3Error, OSError) as error:
             words = f"{type(error).__name__}: {_USER.sub('//', str(error))}"
+        except (ValueError, ResponseParserError) as error:
+            # Of an address that no client can be made of, or an answer of something else; in the words may
+            # be a password.
+            words = type(error).__name__
         else:
             return
         raise raised(f"SQS did not serve the queue {self.queue_name!r}: {words}") from None
