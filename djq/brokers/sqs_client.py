@@ -11,7 +11,7 @@ own from it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,6 +24,7 @@ from botocore.exceptions import BotoCoreError
 
 from djq.brokers.sqs import MESSAGE_BYTES, WAIT_SECONDS, SqsBroker
 from djq.brokers.sqs_large import LargePackages
+from djq.brokers.sqs_queue import queue_name
 from djq.core.config import Config
 from djq.exceptions import ConfigError
 from djq.ports import Broker, Clock
@@ -95,28 +96,33 @@ def make_broker(config: Config, list_key: str, *, clock: Clock | None) -> Broker
         ConfigError: The setting is wrong, or SQS has no queue of this name, or no lease of this length.
     """
     given = _read(config.sqs or {})
-    fifo = given.get("fifo", False) or list_key.endswith(".fifo")
     wait = given.get("receive_message_wait_time_seconds", WAIT_SECONDS) if clock is None else 0
-    size = given.get("max_message_bytes", MESSAGE_BYTES)
     account = _account(given, wait)
-    broker = SqsBroker(
-        list_key,
-        connect=account,
-        retry_seconds=config.retry,
-        wait_seconds=wait,
-        message_bytes=size,
-        fifo=fifo,
-        group=given.get("message_group"),
-        large=LargePackages(bucket=given["s3_bucket"], queue=list_key, connect=account)
-        if "s3_bucket" in given
-        else None,
-    )
-    refuse_queue(broker.queue_name, config.retry)
+    options = options_of(config, list_key, account)
+    return SqsBroker(list_key, connect=account, wait_seconds=wait, **options)
+
+
+def options_of(config: Config, list_key: str, connect: Callable[[str], Any]) -> dict[str, Any]:
+    """Give the arguments of a broker that the settings have, but for what the clients need.
+
+    Raises:
+        ConfigError: As `make_broker`.
+    """
+    given = _read(config.sqs or {})
+    fifo = given.get("fifo", False) or list_key.endswith(".fifo")
+    refuse_queue(queue_name(list_key, fifo=fifo), config.retry)
     if "message_group" in given and not fifo:
         raise ConfigError(
             "Q_CLUSTER['sqs']['message_group'] is for FIFO queues: set 'fifo' to True, or remove it."
         )
-    return broker
+    bucket = given.get("s3_bucket")
+    return {
+        "retry_seconds": config.retry,
+        "message_bytes": given.get("max_message_bytes", MESSAGE_BYTES),
+        "fifo": fifo,
+        "group": given.get("message_group"),
+        "large": LargePackages(bucket=bucket, queue=list_key, connect=connect) if bucket else None,
+    }
 
 
 def refuse_queue(name: str, retry_seconds: float) -> None:

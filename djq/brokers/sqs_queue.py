@@ -50,7 +50,7 @@ class ConnectedToSqs(OneClient, Broker):
     def __init__(self, list_key: str, *, connect: Callable[[str], Any], fifo: bool) -> None:
         """`connect` makes a client of boto3 that repeats nothing, of the service that it is told."""
         super().__init__(list_key)
-        self.queue_name = f"{list_key.removesuffix('.fifo')}.fifo" if fifo else list_key
+        self.queue_name = queue_name(list_key, fifo=fifo)
         self._connect = connect
         self._fifo = fifo
         self._url: str | None = None
@@ -227,6 +227,11 @@ class ConnectedToSqs(OneClient, Broker):
         else:
             return
         raise raised(f"SQS did not serve the queue {self.queue_name!r}: {words}") from None
+
+
+def queue_name(list_key: str, *, fifo: bool) -> str:
+    """What SQS calls the queue."""
+    return f"{list_key.removesuffix('.fifo')}.fifo" if fifo else list_key
 
 
 def _found(client: Any, name: str) -> str | None:
