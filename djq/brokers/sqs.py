@@ -13,12 +13,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from math import ceil
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 from uuid import uuid4
 
-from djq.brokers.sqs_large import LargePackages, pointer_of
-from djq.brokers.sqs_queue import ConnectedToSqs
+from djq.brokers.sqs_large import UNREAD, LargePackages, is_pointer, pointer_of
+from djq.brokers.sqs_queue import ConnectedToSqs, Told, is_failed, unsent
 from djq.exceptions import BrokerUnavailable, TaskRefused
 from djq.ports import Received
 
@@ -35,9 +36,12 @@ WAIT_SECONDS = 1
 """How long an empty `dequeue` waits; a stop of the cluster waits as long."""
 GIVEN_BACK_MAX = 10_000
 """So many handles of what was given back are remembered."""
+UNFETCHED_MAX = 10_000
+"""So many messages are remembered whose packages S3 did not give."""
 
 _LOST = {"ReceiptHandleIsInvalid", "MessageNotInflight", "InvalidParameterValue"}
 """What is said of a receipt whose lease is lost, or has lasted for twelve hours."""
+T = TypeVar("T")
 _UNFIT = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -89,6 +93,7 @@ class SqsBroker(ConnectedToSqs):
         self._large = large
         self._at_once = at_once
         self._given_back: dict[str, None] = {}
+        self._unfetched: dict[str, int] = {}
 
     def enqueue(self, task: str) -> str | None:
         return self.enqueue_many([task])[0]
@@ -126,7 +131,7 @@ class SqsBroker(ConnectedToSqs):
             WaitTimeSeconds=self._wait_seconds,
             AttributeNames=["ApproximateReceiveCount"],
         )
-        return list(self._opened(answer.get("Messages", ())))
+        return self._opened(answer.get("Messages", ()))
 
     def acknowledge(self, id: str) -> None:
         self.acknowledge_many([id])
@@ -134,10 +139,16 @@ class SqsBroker(ConnectedToSqs):
     def acknowledge_many(self, ids: Iterable[str]) -> None:
         """Delete messages, ten in one call, and then what they had in S3."""
         held = self._held(ids)
-        self._tell(held, "delete_message_batch")
+        told: Told = {}
+        try:
+            self._tell(held, "delete_message_batch", told)
+        finally:
+            if self._large:
+                # Where the lease was lost, another delivery may need it.
+                self._large.owe(held[int(id)] for id in told if not is_failed(told[id]))
         if self._large:
             with self._served():
-                self._large.remove(held)
+                self._large.settle()
 
     def extend(self, id: str) -> str:
         self.extend_many([id])
@@ -161,7 +172,9 @@ class SqsBroker(ConnectedToSqs):
             del self._given_back[oldest]
 
     def fail(self, id: str) -> None:
-        self.acknowledge(id)
+        """As `acknowledge`; but what a cluster with an `s3_bucket` can open is left to its lease."""
+        if not id.startswith(UNREAD):
+            self.acknowledge(id)
 
     def purge_queue(self) -> None:
         """Empty the queue; SQS does that once a minute, and takes up to a minute for it."""
@@ -185,41 +198,51 @@ class SqsBroker(ConnectedToSqs):
     def _send(self, tasks: Sequence[str], **options: Any) -> list[str | None]:
         """Send what can be sent, or nothing at all."""
         for task in tasks:
-            self._refuse_unfit(task)
+            self._refuse_unfit(task, self._message_bytes)
+        most = min(self._message_bytes, self._most_bytes() or self._message_bytes)
+        if most < self._message_bytes:
+            for task in tasks:
+                self._refuse_unfit(task, most)
         with self._served():
-            bodies = [self._large.stored(task) if self._large else task for task in tasks]
-        ids: list[str | None] = []
-        for portion in self._portions(bodies):
-            entries = [
-                {"Id": str(place), "MessageBody": body, **options, **self._grouped()}
-                for place, body in enumerate(portion)
-            ]
-            sent = self._do_each("send_message_batch", entries)
-            ids += [sent[entry["Id"]].get("MessageId") for entry in entries]
-        return ids
+            bodies = [self._large.stored(task, most) if self._large else task for task in tasks]
+        entries = [
+            {"Id": str(place), "MessageBody": body, **options, **self._grouped()}
+            for place, body in enumerate(bodies)
+        ]
+        told: Told = {}
+        try:
+            for portion in self._portions(entries):
+                self._do_each("send_message_batch", portion, told)
+        except (BrokerUnavailable, TaskRefused):
+            if self._large:
+                self._large.owe(bodies[int(id)] for id in unsent(entries, told))
+                with suppress(BrokerUnavailable), self._served():
+                    self._large.settle()
+            raise
+        return [told[entry["Id"]].get("MessageId") for entry in entries]
 
-    def _refuse_unfit(self, task: str) -> None:
+    def _refuse_unfit(self, task: str, most: int) -> None:
         unfit = _UNFIT.search(task)
         if unfit:
             raise TaskRefused(f"SQS takes no message with the character {unfit[0]!r} in it")
         size = len(task.encode())
-        if size > self._message_bytes and not self._large:
+        if size > most and not self._large:
             raise TaskRefused(
-                f"the task needs {size:,} bytes in the queue, and SQS takes {self._message_bytes:,}; "
+                f"the task needs {size:,} bytes in the queue, and SQS takes {most:,}; "
                 "pass a reference to the data instead (a primary key, a file name), or name an "
                 "'s3_bucket' in Q_CLUSTER['sqs']"
             )
 
-    def _portions(self, bodies: Sequence[str]) -> Iterator[list[str]]:
+    def _portions(self, entries: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
         """Part them into batches: so many, and of so many bytes together, as one call takes."""
-        portion: list[str] = []
+        portion: list[Mapping[str, Any]] = []
         room = self._message_bytes
-        for body in bodies:
-            size = len(body.encode())
+        for entry in entries:
+            size = len(entry["MessageBody"].encode())
             if portion and (len(portion) == BATCH or size > room):
                 yield portion
                 portion, room = [], self._message_bytes
-            portion.append(body)
+            portion.append(entry)
             room -= size
         if portion:
             yield portion
@@ -231,49 +254,93 @@ class SqsBroker(ConnectedToSqs):
         name = uuid4().hex
         return {"MessageGroupId": self._group or name, "MessageDeduplicationId": name}
 
-    def _opened(self, messages: Iterable[Mapping[str, Any]]) -> Iterator[Received]:
+    def _opened(self, messages: Sequence[Mapping[str, Any]]) -> list[Received]:
         """Give what came; what is in S3 and cannot be had now comes again when its lease ends."""
-        away: BrokerUnavailable | None = None
-        came = False
+        opened: dict[str, tuple[str, str]] = {}
+        pointers = []
         for message in messages:
-            receipt, package = message["ReceiptHandle"], message["Body"]
-            try:
-                if self._large:
-                    with self._served():
-                        receipt, package = self._large.fetched(receipt, package)
-            except BrokerUnavailable as error:
-                away = error
-                continue
-            came = True
-            yield Received(receipt, package, int(message["Attributes"]["ApproximateReceiveCount"]))
-        if away and not came:
+            handle, body = message["ReceiptHandle"], message["Body"]
+            if not is_pointer(body):
+                opened[handle] = (handle, body)
+            elif self._large:
+                pointers.append((handle, body))
+            else:
+                opened[handle] = (f"{UNREAD}{body}:{handle}", body)
+        away = self._fetch(pointers, opened) if pointers else None
+        given = []
+        for message in messages:
+            handle, id = message["ReceiptHandle"], message["MessageId"]
+            if handle in opened:
+                count = int(message["Attributes"]["ApproximateReceiveCount"])
+                given.append(Received(*opened[handle], max(1, count - self._unfetched.get(id, 0))))
+            else:
+                self._unfetched[id] = self._unfetched.pop(id, 0) + 1
+        for oldest in list(self._unfetched)[:-UNFETCHED_MAX]:
+            del self._unfetched[oldest]
+        if away and not given:
             raise away
+        return given
+
+    def _fetch(
+        self, pointers: Sequence[tuple[str, str]], opened: dict[str, tuple[str, str]]
+    ) -> BrokerUnavailable | None:
+        """Fetch packages from S3, and say whether it was away: then nothing more is asked of it.
+
+        All the while the leases of everything that came are running. So one is fetched to see whether S3
+        answers, and the others at once.
+        """
+        assert self._large is not None, "who has no bucket fetches nothing"
+        large = self._large
+        away: list[BrokerUnavailable] = []
+
+        def fetch(pointer: tuple[str, str]) -> None:
+            if away:
+                return
+            try:
+                with self._served():
+                    opened[pointer[0]] = large.fetched(*pointer)
+            except BrokerUnavailable as error:
+                away.append(error)
+
+        self._do_at_once(fetch, pointers[:1])
+        self._do_at_once(fetch, pointers[1:])
+        return away[0] if away else None
+
+    def _do_at_once(self, do: Callable[[T], object], things: Sequence[T]) -> None:
+        """Do the same for all, some of them at once."""
+        if len(things) <= 1 or self._at_once == 1:
+            for thing in things:
+                do(thing)
+        else:
+            with ThreadPoolExecutor(self._at_once) as threads:
+                list(threads.map(do, things))
 
     def _held(self, receipts: Iterable[str]) -> list[str]:
         """Those that were not given back, each once."""
         return [each for each in dict.fromkeys(receipts) if each not in self._given_back]
 
-    def _tell(self, receipts: Sequence[str], operation: str, **options: Any) -> None:
+    def _tell(
+        self, receipts: Sequence[str], operation: str, told: Told | None = None, **options: Any
+    ) -> None:
         """Say something about messages that are out; of one whose lease is lost it is no error.
 
         Hundreds are said at once: one after another, their leases might end before it is their turn.
+        What is said of each goes into `told`, by its place.
         """
-        portions = [receipts[start : start + BATCH] for start in range(0, len(receipts), BATCH)]
+        answers: Told = {} if told is None else told
 
-        def tell(portion: Sequence[str]) -> None:
-            entries = [
-                {"Id": str(place), "ReceiptHandle": pointer_of(receipt)[1], **options}
-                for place, receipt in enumerate(portion)
-            ]
-            self._do_each(operation, entries, no_error=_LOST)
+        def tell(portion: Sequence[Mapping[str, Any]]) -> None:
+            self._do_each(operation, portion, answers, no_error=_LOST)
 
-        if len(portions) == 1 or self._at_once == 1:
-            for portion in portions:
-                tell(portion)
-        elif portions:
-            self._look_up()
-            with ThreadPoolExecutor(self._at_once) as threads:
-                list(threads.map(tell, portions))
+        entries = [
+            {"Id": str(place), "ReceiptHandle": pointer_of(receipt)[1], **options}
+            for place, receipt in enumerate(receipts)
+        ]
+        if len(entries) > BATCH:
+            self._find()
+        self._do_at_once(
+            tell, [entries[start : start + BATCH] for start in range(0, len(entries), BATCH)]
+        )
 
     def _count(self, attribute: str) -> int:
         answer = self._ask_if_there("get_queue_attributes", AttributeNames=[attribute])

@@ -11,8 +11,10 @@ own from it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import attrs
 from boto3 import Session
@@ -22,6 +24,7 @@ from botocore.exceptions import BotoCoreError
 
 from djq.brokers.sqs import MESSAGE_BYTES, WAIT_SECONDS, SqsBroker
 from djq.brokers.sqs_large import LargePackages
+from djq.brokers.sqs_queue import queue_name
 from djq.core.config import Config
 from djq.exceptions import ConfigError
 from djq.ports import Broker, Clock
@@ -50,6 +53,10 @@ _NUMBERS = {
 }
 _SWITCHES = ("fifo", "use_ssl")
 _KEYS = (*_TEXTS, *_NUMBERS, *_SWITCHES, "verify")
+_REGION = re.compile(r"(?![0-9]+$)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+_BUCKET = re.compile(r"[A-Za-z0-9._-]{3,255}|arn:[A-Za-z0-9:/._-]+")
+_LABEL = r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)"
+_HOST = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?|[0-9a-fA-F:.]+")
 _QUEUE = re.compile(r"[A-Za-z0-9_-]{1,80}|[A-Za-z0-9_-]{1,75}\.fifo")
 
 
@@ -65,13 +72,15 @@ class Account:
     """Further arguments of each client."""
     connect_seconds: int = PATIENCE_SECONDS
     silence_seconds: int = PATIENCE_SECONDS
-    """How long a server may take for an answer, the time included that it is asked to wait."""
+    """How long a server may take for an answer."""
+    wait_seconds: int = 0
+    """How much longer SQS may, since it is asked to wait for a package."""
 
     def __call__(self, service: str) -> Any:
         patience = ClientConfig(
             retries={"total_max_attempts": 1, "mode": "standard"},
             connect_timeout=self.connect_seconds,
-            read_timeout=self.silence_seconds,
+            read_timeout=self.silence_seconds + (self.wait_seconds if service == "sqs" else 0),
             tcp_keepalive=True,
         )
         endpoint = self.endpoints.get(service)
@@ -87,30 +96,33 @@ def make_broker(config: Config, list_key: str, *, clock: Clock | None) -> Broker
         ConfigError: The setting is wrong, or SQS has no queue of this name, or no lease of this length.
     """
     given = _read(config.sqs or {})
-    fifo = given.get("fifo", False) or list_key.endswith(".fifo")
     wait = given.get("receive_message_wait_time_seconds", WAIT_SECONDS) if clock is None else 0
-    size = given.get("max_message_bytes", MESSAGE_BYTES)
     account = _account(given, wait)
-    broker = SqsBroker(
-        list_key,
-        connect=account,
-        retry_seconds=config.retry,
-        wait_seconds=wait,
-        message_bytes=size,
-        fifo=fifo,
-        group=given.get("message_group"),
-        large=LargePackages(
-            bucket=given["s3_bucket"], queue=list_key, connect=account, message_bytes=size
-        )
-        if "s3_bucket" in given
-        else None,
-    )
-    refuse_queue(broker.queue_name, config.retry)
+    options = options_of(config, list_key, account)
+    return SqsBroker(list_key, connect=account, wait_seconds=wait, **options)
+
+
+def options_of(config: Config, list_key: str, connect: Callable[[str], Any]) -> dict[str, Any]:
+    """Give the arguments of a broker that the settings have, but for what the clients need.
+
+    Raises:
+        ConfigError: As `make_broker`.
+    """
+    given = _read(config.sqs or {})
+    fifo = given.get("fifo", False) or list_key.endswith(".fifo")
+    refuse_queue(queue_name(list_key, fifo=fifo), config.retry)
     if "message_group" in given and not fifo:
         raise ConfigError(
             "Q_CLUSTER['sqs']['message_group'] is for FIFO queues: set 'fifo' to True, or remove it."
         )
-    return broker
+    bucket = given.get("s3_bucket")
+    return {
+        "retry_seconds": config.retry,
+        "message_bytes": given.get("max_message_bytes", MESSAGE_BYTES),
+        "fifo": fifo,
+        "group": given.get("message_group"),
+        "large": LargePackages(bucket=bucket, queue=list_key, connect=connect) if bucket else None,
+    }
 
 
 def refuse_queue(name: str, retry_seconds: float) -> None:
@@ -165,9 +177,41 @@ def _wrong(key: str, value: object) -> str:
     if key in _SWITCHES:
         return "" if isinstance(value, bool) else "which has to be True or False"
     if key == "verify":
-        right = isinstance(value, bool | str)
+        right = isinstance(value, bool) or (isinstance(value, str) and Path(value).exists())
         return "" if right else "which has to be True, False, or the path of a file of certificates"
-    return "" if isinstance(value, str) and value.strip() else "which has to be text, not empty"
+    if not isinstance(value, str) or not value.strip():
+        return "which has to be text, not empty"
+    return _misshapen(key, value)
+
+
+def _misshapen(key: str, text: str) -> str:
+    """Say what is wrong with the form of a text; an address may have a password in it."""
+    if key in ("endpoint_url", "s3_endpoint_url") and not _is_address(text):
+        return (
+            "which has to be an address with its scheme, and a port from 1 to 65535 if there is one: write "
+            "'http://localhost:4566', say"
+        )
+    if key in ("aws_region", "region_name") and not _REGION.fullmatch(text):
+        return (
+            "which has to be the name of a region, of letters, digits and -: write 'eu-west-1', say"
+        )
+    if key == "s3_bucket" and not _BUCKET.fullmatch(text):
+        return (
+            "which has to be the name of a bucket, 3 or more of letters, digits, -, _ and ., or the ARN of "
+            "an access point"
+        )
+    return ""
+
+
+def _is_address(text: str) -> bool:
+    """Whether boto3 can make a client of this address."""
+    try:
+        parts = urlsplit(text)
+        port, host = parts.port, parts.hostname or ""
+    except ValueError:
+        return False
+    whole = not re.search(r"\s", text) and parts.scheme in ("http", "https")
+    return whole and port != 0 and _HOST.fullmatch(host) is not None
 
 
 def _account(given: Mapping[str, Any], wait_seconds: int) -> Account:
@@ -180,7 +224,8 @@ def _account(given: Mapping[str, Any], wait_seconds: int) -> Account:
         },
         options={key: given[key] for key in ("use_ssl", "verify") if key in given},
         connect_seconds=given.get("connect_timeout", PATIENCE_SECONDS),
-        silence_seconds=given.get("read_timeout", PATIENCE_SECONDS) + wait_seconds,
+        silence_seconds=given.get("read_timeout", PATIENCE_SECONDS),
+        wait_seconds=wait_seconds,
     )
     if "region_name" not in account.session or "profile_name" in account.session:
         _refuse_no_region(account.session)
@@ -197,4 +242,9 @@ def _refuse_no_region(session: Mapping[str, str]) -> None:
         raise ConfigError(
             "Q_CLUSTER['sqs'] names no region, and boto3 knows of none: write 'aws_region': 'eu-west-1', "
             "say, or set AWS_DEFAULT_REGION."
+        )
+    if not _REGION.fullmatch(region):
+        raise ConfigError(
+            f"Q_CLUSTER['sqs'] names no region, and that of boto3's own settings is {region!r}, which is "
+            "none: write 'aws_region': 'eu-west-1', say, or set AWS_DEFAULT_REGION."
         )

@@ -12,7 +12,7 @@ emptied, is for a rule of the bucket's to delete.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from typing import Any
 from uuid import uuid4
@@ -23,60 +23,101 @@ from djq.brokers.one_client import OneClient
 
 KEYS_MAX = 1_000
 """Most objects in one call."""
+OWED_MAX = 10_000
+"""So many objects are remembered that are to be deleted."""
 
 _POINTER = re.compile(r"djq-s3:([0-9a-f]{32})")
-_RECEIPT = re.compile(r"(djq-s3:[0-9a-f]{32}):(.*)", re.DOTALL)
+UNREAD = "not opened and left in the queue, since Q_CLUSTER['sqs'] names no 's3_bucket': "
+"""Before the receipt of a pointer that nobody followed: the log has it."""
+_RECEIPT = re.compile(rf"(?:{re.escape(UNREAD)})?(djq-s3:[0-9a-f]{{32}}):(.*)", re.DOTALL)
 
 
 class LargePackages(OneClient):
     """The packages of one queue in one bucket. What S3 raises goes through."""
 
-    def __init__(
-        self, *, bucket: str, queue: str, connect: Callable[[str], Any], message_bytes: int
-    ) -> None:
-        """`connect` makes a client of boto3; what has more than `message_bytes` goes to the bucket."""
+    def __init__(self, *, bucket: str, queue: str, connect: Callable[[str], Any]) -> None:
+        """`connect` makes a client of boto3."""
         self._bucket = bucket
         self._prefix = f"djq/{queue}/"
         self._connect = connect
-        self._message_bytes = message_bytes
+        self._owed: dict[str, bool] = {}
+        """Names of objects that are to be deleted, and whether S3 has refused it once."""
+        self._told: set[str | None] = set()
 
-    def stored(self, package: str) -> str:
-        """Give what to send: the package, or if it is too large a pointer to it."""
+    def stored(self, package: str, most: int) -> str:
+        """Give what to send: the package, or if it has more than so many bytes a pointer to it."""
         body = package.encode()
-        if len(body) <= self._message_bytes and not _POINTER.fullmatch(package):
+        if len(body) <= most and not _POINTER.fullmatch(package):
             return package
         name = uuid4().hex
         self._s3().put_object(Bucket=self._bucket, Key=self._prefix + name, Body=body)
         return f"djq-s3:{name}"
 
     def fetched(self, handle: str, body: str) -> tuple[str, str]:
-        """Give the receipt and the package; if its object is gone, the pointer, which nobody can open."""
-        pointer = _POINTER.fullmatch(body)
-        if pointer is None:
-            return handle, body
+        """Give the receipt and the package of a pointer.
+
+        If its object is gone, or is none of ours, it gives the pointer, which nobody can open.
+        """
+        receipt = f"{body}:{handle}"
+        key = self._prefix + body.rpartition(":")[2]
         try:
-            found = self._s3().get_object(Bucket=self._bucket, Key=self._prefix + pointer[1])
+            found = self._s3().get_object(Bucket=self._bucket, Key=key)
+            with closing(found["Body"]) as stream:
+                return receipt, stream.read().decode()
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") != "NoSuchKey":
                 raise
-            return f"{body}:{handle}", body
-        with closing(found["Body"]) as stream:
-            return f"{body}:{handle}", stream.read().decode()
+        except UnicodeDecodeError:
+            pass
+        return receipt, body
 
-    def remove(self, receipts: Sequence[str]) -> None:
-        """Delete the objects of these messages, as far as they have any."""
-        pointers = [pointer for pointer, _ in map(pointer_of, receipts) if pointer]
-        for start in range(0, len(pointers), KEYS_MAX):
-            some = pointers[start : start + KEYS_MAX]
-            objects = [{"Key": self._prefix + pointer.rpartition(":")[2]} for pointer in some]
-            self._s3().delete_objects(
+    def owe(self, messages: Iterable[str]) -> None:
+        """Note that the objects of these are to be deleted, as far as they have any; receipts or pointers."""
+        names = (name_of(message) for message in messages)
+        self._owed |= {name: False for name in names if name}
+        for oldest in list(self._owed)[:-OWED_MAX]:
+            del self._owed[oldest]
+
+    def settle(self) -> None:
+        """Delete the objects that are to be.
+
+        What S3 says it has not deleted is tried once more, with the next ones, and then left. For each
+        of its reasons that is raised once, so that somebody hears of it and the queue goes on.
+        """
+        names = list(self._owed)
+        untold: ClientError | None = None
+        for start in range(0, len(names), KEYS_MAX):
+            some = names[start : start + KEYS_MAX]
+            objects = [{"Key": self._prefix + name} for name in some]
+            answer = self._s3().delete_objects(
                 Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True}
             )
+            again = {name: self._owed.pop(name, False) for name in some}
+            for each in answer.get("Errors", ()):
+                name = str(each.get("Key", "")).removeprefix(self._prefix)
+                if again.get(name) is False:
+                    self._owed[name] = True
+                if each.get("Code") not in self._told:
+                    self._told.add(each.get("Code"))
+                    untold = ClientError({"Error": each}, "DeleteObjects")
+        if untold:
+            raise untold
 
     def _s3(self) -> Any:
         if self._client is None:
             self._client = self._connect("s3")
         return self._client
+
+
+def is_pointer(body: str) -> bool:
+    """Whether a message is one whose package is in S3."""
+    return _POINTER.fullmatch(body) is not None
+
+
+def name_of(message: str) -> str:
+    """The name of the object of a receipt or a pointer; empty if it has none."""
+    pointer = message if is_pointer(message) else pointer_of(message)[0]
+    return pointer.rpartition(":")[2]
 
 
 def pointer_of(receipt: str) -> tuple[str, str]:

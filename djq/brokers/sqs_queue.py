@@ -9,6 +9,7 @@ from typing import Any
 
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from djq.brokers.one_client import OneClient
 from djq.exceptions import BrokerUnavailable, TaskRefused
@@ -19,6 +20,9 @@ __all__ = ["ConnectedToSqs"]
 KEPT_SECONDS = 1_209_600
 """How long a queue that djq creates keeps a message: fourteen days, the most there is."""
 
+SERVER_FAULT = 500
+"""From here on a status of HTTP says that the server itself has failed."""
+
 _NO_QUEUE = {"NonExistentQueue", "QueueDoesNotExist"}
 _THERE = {"QueueAlreadyExists", "QueueNameExists"}
 """What is said if somebody was faster, and made it another way."""
@@ -26,6 +30,17 @@ _REFUSED = {"InvalidParameterValue", "InvalidMessageContents", "BatchRequestTooL
 """What is said of a message that will never be taken."""
 _UNSAID: Mapping[str, Any] = {"Code": "not said", "SenderFault": True}
 """Of what the answer has no word: it may have been done, and is not tried again."""
+_DECLINED: Mapping[str, Any] = {"Code": "declined", "SenderFault": True}
+"""Of what was in a call that the server did not accept: it has not been done."""
+
+Told = dict[str, Mapping[str, Any]]
+"""What was said of each entry of a batch, by its id: with a `Code` it failed."""
+
+
+class Declined(BrokerUnavailable):
+    """The server has answered, and said that it did nothing."""
+
+
 _USER = re.compile(r"//[^/@\s]*@")
 
 
@@ -35,10 +50,11 @@ class ConnectedToSqs(OneClient, Broker):
     def __init__(self, list_key: str, *, connect: Callable[[str], Any], fifo: bool) -> None:
         """`connect` makes a client of boto3 that repeats nothing, of the service that it is told."""
         super().__init__(list_key)
-        self.queue_name = f"{list_key.removesuffix('.fifo')}.fifo" if fifo else list_key
+        self.queue_name = queue_name(list_key, fifo=fifo)
         self._connect = connect
         self._fifo = fifo
         self._url: str | None = None
+        self._limits: dict[str, int | None] = {}
 
     def ping(self) -> bool:
         """Whether SQS answers us; the queue need not be there."""
@@ -62,26 +78,39 @@ class ConnectedToSqs(OneClient, Broker):
         return {**super().__getstate__(), "_url": None}
 
     def _do_each(
-        self, operation: str, entries: Sequence[Mapping[str, Any]], no_error: Iterable[str] = ()
-    ) -> dict[str, Mapping[str, Any]]:
+        self,
+        operation: str,
+        entries: Sequence[Mapping[str, Any]],
+        told: Told,
+        no_error: Iterable[str] = (),
+    ) -> None:
         """Do the same with up to ten; what the server says it has not done is tried once more.
 
-        Gives its answers by their ids. Some may have been done when it raises.
+        What is said of them goes into `told`, when it raises as well: some may have been done then.
         """
-        done: dict[str, Mapping[str, Any]] = {}
-        failed: Mapping[str, Mapping[str, Any]] = {}
+        ask = self._ask if operation == "send_message_batch" else self._ask_if_there
         left = list(entries)
         for _ in range(2):
-            answer = self._ask(operation, Entries=left)
-            done |= {each["Id"]: each for each in answer.get("Successful", ())}
-            failed = {each["Id"]: each for each in answer.get("Failed", ())}
-            done |= {id: each for id, each in failed.items() if _code(each) in no_error}
-            left = [entry for entry in entries if entry["Id"] not in done]
+            told |= {entry["Id"]: _UNSAID for entry in left}
+            try:
+                answer = ask(operation, Entries=left)
+            except (Declined, TaskRefused):
+                told |= {entry["Id"]: _DECLINED for entry in left}
+                raise
+            if answer is None:
+                answer = {"Successful": left}
+            told |= {each["Id"]: each for each in answer.get("Successful", ())}
+            told |= {each["Id"]: {"Code": "", **each} for each in answer.get("Failed", ())}
+            left = [
+                entry
+                for entry in left
+                if is_failed(told[entry["Id"]]) and _code(told[entry["Id"]]) not in no_error
+            ]
             if not left:
-                return done
-            if any(failed.get(entry["Id"], _UNSAID)["SenderFault"] for entry in left):
+                return
+            if any(told[entry["Id"]]["SenderFault"] for entry in left):
                 break
-        first = failed.get(left[0]["Id"], _UNSAID)
+        first = told[left[0]["Id"]]
         words = (
             f"SQS did not do {len(left)} of {len(entries)} in the queue {self.queue_name!r} "
             f"({operation}): {_words(first)}"
@@ -92,7 +121,7 @@ class ConnectedToSqs(OneClient, Broker):
     def _ask_if_there(self, operation: str, **arguments: Any) -> Mapping[str, Any] | None:
         """As `_ask`, of a queue that need not be there. None: it is not."""
         with self._served() as client:
-            url = self._url or _found(client, self.queue_name)
+            url = self._find()
             if url is None:
                 return None
             try:
@@ -120,6 +149,31 @@ class ConnectedToSqs(OneClient, Broker):
                     raise
                 return answer
         raise AssertionError("the second time it is done or raises")
+
+    def _find(self) -> str | None:
+        """Give the queue's address. None: there is none."""
+        with self._served() as client:
+            url = self._url or _found(client, self.queue_name)
+            self._url = url
+            return url
+
+    def _most_bytes(self) -> int | None:
+        """Most bytes of a message, as the queue has it; None: it may not be asked.
+
+        It is asked once, before the first message is sent.
+        """
+        url = self._look_up()
+        if url not in self._limits:
+            name = "MaximumMessageSize"
+            try:
+                answer = self._ask_if_there("get_queue_attributes", AttributeNames=[name])
+            except Declined as error:
+                if "AccessDenied" not in str(error):
+                    raise
+                answer = None
+            limit = (answer or {}).get("Attributes", {}).get(name)
+            self._limits = {url: None if limit is None else int(limit)}
+        return self._limits[url]
 
     def _look_up(self) -> str:
         """Give the queue's address."""
@@ -154,19 +208,30 @@ class ConnectedToSqs(OneClient, Broker):
 
         It is not told as the cause: what AWS says of a wrong signature has the session's token in it.
         """
+        raised: type[BrokerUnavailable] = BrokerUnavailable
         try:
             if self._client is None:
                 self._client = self._connect("sqs")
             yield self._client
         except ClientError as error:
             words = f"{error.operation_name}: {_words(error.response.get('Error', {}))}"
+            # After a fault of the server's own it may have been done all the same.
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            raised = BrokerUnavailable if status >= SERVER_FAULT else Declined
         except (BotoCoreError, Boto3Error, OSError) as error:
             words = f"{type(error).__name__}: {_USER.sub('//', str(error))}"
+        except (ValueError, ResponseParserError) as error:
+            # Of an address that no client can be made of, or an answer of something else; in the words may
+            # be a password.
+            words = type(error).__name__
         else:
             return
-        raise BrokerUnavailable(
-            f"SQS did not serve the queue {self.queue_name!r}: {words}"
-        ) from None
+        raise raised(f"SQS did not serve the queue {self.queue_name!r}: {words}") from None
+
+
+def queue_name(list_key: str, *, fifo: bool) -> str:
+    """What SQS calls the queue."""
+    return f"{list_key.removesuffix('.fifo')}.fifo" if fifo else list_key
 
 
 def _found(client: Any, name: str) -> str | None:
@@ -178,6 +243,17 @@ def _found(client: Any, name: str) -> str | None:
             raise
         return None
     return url
+
+
+def is_failed(told: Mapping[str, Any]) -> bool:
+    """Whether the server said of an entry that it has not done it, or said nothing."""
+    return "Code" in told
+
+
+def unsent(entries: Iterable[Mapping[str, Any]], told: Told) -> list[str]:
+    """The ids of entries that were surely not done."""
+    ids = [entry["Id"] for entry in entries]
+    return [id for id in ids if id not in told or (is_failed(told[id]) and told[id] is not _UNSAID)]
 
 
 def _code(told: Mapping[str, Any]) -> str:

@@ -30,9 +30,10 @@ from moto.sqs.exceptions import ReceiptHandleIsInvalid
 from moto.sqs.responses import SQSResponse
 
 from djq.brokers.sqs import SqsBroker
-from djq.brokers.sqs_client import refuse_queue
+from djq.brokers.sqs_client import options_of, refuse_queue
 from djq.core.config import Config
 from djq.ports import Broker, Clock
+from djq_testing.fakes.s3 import MemoryS3
 
 __all__ = ["FakeSqsBroker", "SqsServer", "broker_maker", "make_fake"]
 
@@ -61,6 +62,8 @@ class SqsServer:
         """
         self.calls: Counter[str] = Counter()
         """How often each operation was asked for."""
+        self.s3 = MemoryS3()
+        """Where large packages go, if there is an `s3_bucket`."""
         self._model = _model(clock, None if shuffle is None else random.Random(shuffle))
         self._model.sqs_enforce_strict_queue_purge_behaviour = lambda: not purges_often
         self._backend = self._model.SQSBackend(REGION, "123456789012")
@@ -76,9 +79,8 @@ class SqsServer:
         self._client.meta.events.register("before-send.sqs", self._answer)
 
     def __call__(self, service: str) -> Any:
-        """Give the client, as `connect` of a broker has to."""
-        assert service == "sqs", f"there is no {service} in memory"
-        return self._client
+        """Give the client of a service, as `connect` of a broker has to."""
+        return self.s3 if service == "s3" else self._client
 
     def next_available(self, queue: str) -> datetime | None:
         """When the next message of a queue comes; in the past: it is here. None: there is none."""
@@ -277,7 +279,8 @@ def broker_maker(_name: str) -> Callable[[Config, str, Clock], Broker]:
     def make(config: Config, list_key: str, clock: Clock) -> Broker:
         if not servers:
             servers.append(SqsServer(clock))
-        return make_fake(list_key, server=servers[0], retry_seconds=config.retry)
+        options = options_of(config, list_key, servers[0])
+        return FakeSqsBroker(list_key, server=servers[0], **options)
 
     return make
 

@@ -9,55 +9,22 @@ import pickle
 import socket
 import threading
 import traceback
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from uuid import uuid4
 
 import pytest
 from botocore.awsrequest import AWSResponse
-from botocore.exceptions import ClientError, ConnectTimeoutError
 
 from djq.brokers.sqs import GIVEN_BACK_MAX, MESSAGE_BYTES, SqsBroker
-from djq.brokers.sqs_large import LargePackages
 from djq.exceptions import BrokerUnavailable, TaskRefused
 from djq_testing.fakes.sqs import SqsServer, make_fake
 from tests.sqs_servers import account_at
+from tests.sqs_tampered import Tampered, failing, packages, raising, receipts
 
 RETRY_SECONDS = 60
 SERVERS = ("sqs_on_moto", "sqs_on_roto")
 SECRETS = ("hunter2", "AKIASECRET", "tokentoken")
-
-
-def packages(taken):
-    return sorted(package for _, package in taken)
-
-
-def receipts(taken):
-    return [receipt for receipt, _ in taken]
-
-
-class Tampered:
-    """A server in memory of which some answers are not its own."""
-
-    def __init__(self, server):
-        self.server = server
-        self.instead = {}
-        """For an operation the functions that give its next answers, of what was asked and the client."""
-
-    def __call__(self, service):
-        client = self.server(service)
-        tampered = self
-
-        class Client:
-            def __getattr__(self, name):
-                def ask(**asked):
-                    left = tampered.instead.get(name)
-                    return left.pop(0)(client, asked) if left else getattr(client, name)(**asked)
-
-                return client.meta if name == "meta" else ask
-
-        return Client()
 
 
 @pytest.fixture
@@ -73,25 +40,6 @@ def tampered(server):
 @pytest.fixture
 def broker(tampered):
     return SqsBroker("q", connect=tampered, retry_seconds=RETRY_SECONDS, wait_seconds=0)
-
-
-def failing(operation, place, code, *, sender=False):
-    """An answer in which one of the batch has not been done, and the rest has."""
-
-    def answer(client, asked):
-        rest = [entry for entry in asked["Entries"] if entry["Id"] != place]
-        done = getattr(client, operation)(**{**asked, "Entries": rest}) if rest else {}
-        failed = {"Id": place, "Code": code, "SenderFault": sender, "Message": f"about {place}"}
-        return {"Successful": done.get("Successful", []), "Failed": [failed]}
-
-    return answer
-
-
-def raising(code, message="words"):
-    def answer(_client, _asked):
-        raise ClientError({"Error": {"Code": code, "Message": message}}, "Some")
-
-    return answer
 
 
 # Parts of batches.
@@ -298,6 +246,7 @@ def test_call_whose_answer_was_lost_is_not_said_again():
     with hanging_up() as (url, heard):
         broker = SqsBroker("q", connect=account_at(url), retry_seconds=RETRY_SECONDS)
         broker._url = f"{url}/1/q"
+        broker._limits = {broker._url: MESSAGE_BYTES}
 
         with pytest.raises(BrokerUnavailable, match="ConnectionClosedError"):
             broker.enqueue("a")
@@ -383,6 +332,28 @@ def test_another_limit_is_kept(tampered):
         broker.enqueue("x" * 2_001)
 
     assert broker.max_payload == 2_000
+
+
+def test_limit_of_the_queue_s_own_refuses_before_anything_is_sent(broker, server):
+    server("sqs").create_queue(QueueName="q", Attributes={"MaximumMessageSize": "1024"})
+    small = [str(number) for number in range(15)]
+
+    with pytest.raises(TaskRefused, match=r"1,025 bytes .* SQS takes 1,024"):
+        broker.enqueue_many([*small, "x" * 1_025])
+    sent = broker.queue_size()
+    broker.enqueue_many(small)
+    broker.enqueue_many(small)
+
+    assert (sent, broker.queue_size()) == (0, 30)
+    assert server.calls["GetQueueAttributes"] == 3
+
+
+def test_queue_whose_limit_may_not_be_read_is_sent_to(broker, tampered):
+    tampered.instead["get_queue_attributes"] = [raising("AccessDenied", status=403)]
+
+    broker.enqueue("a")
+
+    assert packages(broker.dequeue()) == ["a"]
 
 
 @pytest.mark.parametrize("character", ["\0", "\x0b", "\ud800", "\uffff"])
@@ -480,188 +451,12 @@ def test_queue_with_an_order_holds_nothing_back_and_says_so(fifo):
     assert broker.delays is False
 
 
-# Large packages.
-
-
-class Bucket:
-    """An S3 in memory of one bucket."""
-
-    def __init__(self):
-        self.objects = {}
-        self.calls = Counter()
-        self.away = False
-
-    def _asked(self, name):
-        self.calls[name] += 1
-        if self.away:
-            raise ConnectTimeoutError(endpoint_url="https://s3")
-
-    def put_object(self, *, Bucket, Key, Body):  # noqa: N803 - as boto3 has them
-        self._asked("put")
-        self.objects[Bucket, Key] = Body
-
-    def get_object(self, *, Bucket, Key):  # noqa: N803 - as boto3 has them
-        self._asked("get")
-        if (Bucket, Key) not in self.objects:
-            raise ClientError({"Error": {"Code": "NoSuchKey"}}, "GetObject")
-        return {"Body": io.BytesIO(self.objects[Bucket, Key])}
-
-    def delete_objects(self, *, Bucket, Delete):  # noqa: N803 - as boto3 has them
-        self._asked("delete")
-        for each in Delete["Objects"]:
-            self.objects.pop((Bucket, each["Key"]), None)
-
-    def close(self):
-        pass
-
-
-@pytest.fixture
-def bucket():
-    return Bucket()
-
-
-@pytest.fixture
-def roomy(tampered, bucket):
-    """A broker with an S3 bucket."""
-    large = LargePackages(
-        bucket="b", queue="q", connect=lambda _: bucket, message_bytes=MESSAGE_BYTES
-    )
-    return SqsBroker(
-        "q", connect=tampered, retry_seconds=RETRY_SECONDS, wait_seconds=0, large=large
-    )
-
-
-LARGE = "ä" * MESSAGE_BYTES
-
-
-def test_large_package_goes_by_s3_and_leaves_nothing_there(roomy, bucket):
-    roomy.enqueue_many(["small", LARGE])
-    ((name, key),) = bucket.objects
-
-    taken = roomy.dequeue(10)
-    kept = len(bucket.objects)
-    roomy.acknowledge_many(receipts(taken))
-
-    assert (name, key.rpartition("/")[0]) == ("b", "djq/q")
-    assert packages(taken) == ["small", LARGE]
-    assert (kept, bucket.objects) == (1, {})
-    assert (roomy.queue_size(), roomy.lock_size()) == (0, 0)
-    assert roomy.max_payload is None
-
-
-def test_small_packages_cost_nothing_in_s3(roomy, bucket):
-    roomy.enqueue("a")
-    roomy.acknowledge_many(receipts(roomy.dequeue()))
-
-    assert bucket.calls == {}
-
-
-@pytest.mark.parametrize("verb", ["release", "extend"])
-def test_large_package_that_is_not_done_stays(roomy, bucket, djq_clock, verb):
-    roomy.enqueue(LARGE)
-    ((receipt, _),) = roomy.dequeue()
-
-    getattr(roomy, verb)(receipt)
-
-    djq_clock.advance(seconds=RETRY_SECONDS)
-    assert packages(roomy.dequeue()) == [LARGE]
-
-
-def test_package_that_looks_like_a_pointer_is_none(roomy, bucket):
-    roomy.enqueue(LARGE)
-    ((_, key),) = bucket.objects
-    package = f"djq-s3:{key.rpartition('/')[2]}"
-    roomy.enqueue(package)
-
-    assert packages(roomy.dequeue(10)) == [package, LARGE]
-
-
-def test_pointer_whose_object_is_gone_is_given_as_it_is_and_can_be_failed(roomy, bucket):
-    roomy.enqueue(LARGE)
-    bucket.objects.clear()
-
-    ((receipt, package),) = roomy.dequeue()
-    roomy.fail(receipt)
-
-    assert package.startswith("djq-s3:")
-    assert roomy.lock_size() == 0
-
-
-def test_pointer_that_leads_elsewhere_is_not_followed(roomy, bucket):
-    bucket.objects["b", "djq/q/../../secret"] = b"secret"
-    roomy.enqueue("djq-s3:../../secret")
-
-    ((receipt, package),) = roomy.dequeue()
-    roomy.acknowledge(receipt)
-
-    assert package == "djq-s3:../../secret"
-    assert len(bucket.objects) == 1
-
-
-def test_s3_that_is_away_holds_up_nothing_else_and_loses_nothing(roomy, bucket, djq_clock):
-    roomy.enqueue_many(["small", LARGE])
-    bucket.away = True
-
-    with pytest.raises(BrokerUnavailable, match="ConnectTimeoutError"):
-        roomy.enqueue(LARGE)
-    first = roomy.dequeue(10)
-    djq_clock.advance(seconds=RETRY_SECONDS)
-    roomy.acknowledge_many(receipts(first))
-    with pytest.raises(BrokerUnavailable, match="ConnectTimeoutError"):
-        roomy.dequeue(10)
-    bucket.away = False
-    djq_clock.advance(seconds=RETRY_SECONDS)
-
-    assert packages(first) == ["small"]
-    assert packages(roomy.dequeue(10)) == [LARGE]
-
-
-def test_acknowledgement_that_s3_did_not_hear_can_be_said_again(roomy, bucket):
-    roomy.enqueue(LARGE)
-    held = receipts(roomy.dequeue())
-    bucket.away = True
-    with pytest.raises(BrokerUnavailable):
-        roomy.acknowledge_many(held)
-    bucket.away = False
-
-    roomy.acknowledge_many(held)
-
-    assert (bucket.objects, roomy.lock_size()) == ({}, 0)
-
-
 # Servers, and processes.
 
 
 @pytest.fixture(params=[pytest.param(each, marks=pytest.mark.servers) for each in SERVERS])
 def account(request):
     return account_at(request.getfixturevalue(request.param))
-
-
-@pytest.mark.servers
-def test_large_package_goes_by_s3_over_http(sqs_on_roto):
-    account = account_at(sqs_on_roto)
-    account("s3").create_bucket(
-        Bucket="djq-large", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
-    )
-    name = uuid4().hex
-    large = LargePackages(
-        bucket="djq-large", queue=name, connect=account, message_bytes=MESSAGE_BYTES
-    )
-    options = {"retry_seconds": RETRY_SECONDS, "wait_seconds": 0, "large": large}
-    broker = pickle.loads(pickle.dumps(SqsBroker(name, connect=account, **options)))
-    broker.enqueue(LARGE)
-    broker.enqueue(LARGE)
-
-    (first,) = broker.dequeue()
-    broker.acknowledge(first[0])
-    left = account("s3").list_objects_v2(Bucket="djq-large", Prefix=f"djq/{name}/")["Contents"]
-    account("s3").delete_object(Bucket="djq-large", Key=left[0]["Key"])
-    ((_, gone),) = broker.dequeue()
-    broker.close()
-
-    assert first[1] == LARGE
-    assert len(left) == 1
-    assert gone.startswith("djq-s3:")
 
 
 def test_package_wakes_who_waits(account):

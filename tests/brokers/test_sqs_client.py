@@ -11,7 +11,7 @@ from djq.assembly import make_broker
 from djq.brokers.sqs import SqsBroker
 from djq.brokers.sqs_client import Account
 from djq.core.config import Config
-from djq.exceptions import ConfigError
+from djq.exceptions import BrokerUnavailable, ConfigError
 
 CONFIG = Config(workers=1, time_zone="UTC", retry=90, timeout=60)
 DOCUMENTED = {
@@ -44,9 +44,11 @@ def test_documented_keys_make_a_broker_that_has_not_connected():
 
 
 def test_client_repeats_nothing_and_waits_for_nothing_for_ever():
-    client = made(**DOCUMENTED, receive_message_wait_time_seconds=20)._connect("sqs")
+    connect = made(**DOCUMENTED, receive_message_wait_time_seconds=20)._connect
+    client = connect("sqs")
 
     config = client.meta.config
+    assert connect("s3").meta.config.read_timeout == 5
     assert config.retries["total_max_attempts"] == 1
     assert (config.connect_timeout, config.read_timeout) == (5, 25)
     assert config.tcp_keepalive is True
@@ -137,6 +139,20 @@ def test_lease_that_sqs_cannot_give_is_refused():
         ({"message_group": "all"}, "'message_group'.* is for FIFO queues"),
         ({"s3_endpoint_url": "http://127.0.0.1:1"}, "no 's3_bucket'"),
         ({"verify": 5}, "'verify', which has to be True, False, or the path"),
+        ({"verify": "/nowhere"}, "'verify', which has to be True, False, or the path"),
+        ({"aws_region": "eu west"}, "'aws_region', which has to be the name of a region"),
+        ({"aws_region": "eu-west-1-"}, "'aws_region', which has to be the name of a region"),
+        ({"endpoint_url": "localhost:4566"}, "'endpoint_url', .* with its scheme, .*4566"),
+        ({"endpoint_url": "http://u:hunter2@127.0.0.1:99999"}, "'endpoint_url', .* 1 to 65535"),
+        ({"endpoint_url": "http://u:hunter2/@127.0.0.1"}, "'endpoint_url', .* 1 to 65535"),
+        ({"endpoint_url": "http://local host"}, "'endpoint_url', which has to be an address"),
+        ({"endpoint_url": "http://"}, "'endpoint_url', which has to be an address"),
+        ({"endpoint_url": "http://[::1"}, "'endpoint_url', which has to be an address"),
+        (
+            {"s3_bucket": "b-1", "s3_endpoint_url": "127.0.0.1:1"},
+            "'s3_endpoint_url', which has to be an address",
+        ),
+        ({"s3_bucket": "Not A Bucket"}, "'s3_bucket', which has to be the name of a bucket"),
         ({"profile_name": "nobody"}, "ProfileNotFound.*nobody"),
     ],
 )
@@ -152,9 +168,47 @@ def test_region_that_nobody_names_is_refused():
         made(aws_access_key_id="a", aws_secret_access_key="b")
 
 
+def test_region_of_the_machine_s_that_is_none_is_refused(monkeypatch):
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu west")
+
+    with pytest.raises(
+        ConfigError, match=r"boto3's own settings is 'eu west'.* write 'aws_region'"
+    ):
+        made(aws_access_key_id="a", aws_secret_access_key="b")
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"endpoint_url": "http://[::1]:4566"},
+        {"endpoint_url": "https://my-sqs.internal/path"},
+        {"s3_bucket": "my.bucket-1"},
+        {"s3_bucket": "arn:aws:s3:eu-west-1:123456789012:accesspoint/mine"},
+        {"verify": __file__},
+        {"aws_region": "us-gov-east-1"},
+    ],
+)
+def test_what_is_well_formed_makes_clients(setting):
+    broker = made(**{**DOCUMENTED, **setting})
+
+    assert broker._connect("sqs").meta.service_model.service_name == "sqs"
+    assert broker._connect("s3").meta.service_model.service_name == "s3"
+
+
+def test_address_that_no_client_can_be_made_of_is_unavailable_and_shown_nowhere():
+    endpoints = {"sqs": "http://u:hunter2@no_host"}
+    account = Account(session={"region_name": "eu-west-1"}, endpoints=endpoints)
+    broker = SqsBroker("q", connect=account, retry_seconds=60)
+
+    with pytest.raises(BrokerUnavailable, match="ValueError") as caught:
+        broker.enqueue("a")
+
+    assert "hunter2" not in str(caught.value)
+
+
 def test_secrets_stay_out_of_every_repr_and_go_with_a_pickle():
     url = "http://somebody:hunter2@127.0.0.1:1"
-    broker = made(**DOCUMENTED, endpoint_url=url, s3_bucket="b", s3_endpoint_url=url)
+    broker = made(**DOCUMENTED, endpoint_url=url, s3_bucket="large", s3_endpoint_url=url)
     account = broker._connect
 
     assert isinstance(account, Account)

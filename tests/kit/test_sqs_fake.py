@@ -10,7 +10,7 @@ import pytest
 from djq.brokers import get_broker
 from djq.brokers.sqs import SqsBroker
 from djq.core.config import Config
-from djq.exceptions import ConfigError
+from djq.exceptions import ConfigError, TaskRefused
 from djq.tasks import async_task, async_tasks, result
 from djq_testing.brokers import brokers_like
 from djq_testing.clock import ManualClock
@@ -167,6 +167,45 @@ def test_a_name_that_sqs_cannot_have_is_refused_here_too(djq_clock):
 
     with pytest.raises(ConfigError, match="no queue of the name 'my queue'"):
         make(Config(workers=1, time_zone="UTC"), "my queue")
+
+
+def settings_of(**setting):
+    return Config(workers=1, time_zone="UTC", sqs={"aws_region": "eu-west-1", **setting})
+
+
+@pytest.mark.parametrize(
+    ("key", "setting"), [("shop.fifo", {}), ("shop", {"fifo": True, "message_group": "all"})]
+)
+def test_queue_of_the_settings_keeps_an_order_here_too(djq_clock, key, setting):
+    broker = brokers_like("sqs", djq_clock)(settings_of(**setting), key)
+    broker.enqueue_many(["a", "b"])
+
+    taken = sorted(packages(broker.dequeue(10)))
+
+    assert (broker.queue_name, broker.delays, taken) == ("shop.fifo", False, ["a", "b"])
+
+
+def test_sizes_of_the_settings_are_kept_here_too(djq_clock):
+    make = brokers_like("sqs", djq_clock)
+    small = make(settings_of(max_message_bytes=2_000), "small")
+    large = make(settings_of(max_message_bytes=2_000, s3_bucket="large"), "large")
+
+    large.enqueue("x" * 2_001)
+    ((receipt, package),) = large.dequeue()
+    large.acknowledge(receipt)
+
+    with pytest.raises(TaskRefused, match="2,000"):
+        small.enqueue("x" * 2_001)
+    assert package == "x" * 2_001
+    assert (large.server.s3.calls, large.server.s3.objects) == (
+        {"PutObject": 1, "GetObject": 1, "DeleteObjects": 1},
+        {},
+    )
+
+
+def test_wrong_key_of_the_settings_is_refused_here_too(djq_clock):
+    with pytest.raises(ConfigError, match="'region', which is none of"):
+        brokers_like("sqs", djq_clock)(settings_of(region="eu"), "shop")
 
 
 @pytest.fixture

@@ -1,0 +1,102 @@
+"""SQS and S3 in memory, of which some answers are not their own."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+
+from botocore.exceptions import ClientError, ConnectTimeoutError
+
+
+def packages(taken):
+    return sorted(package for _, package in taken)
+
+
+def receipts(taken):
+    return [receipt for receipt, _ in taken]
+
+
+class Tampered:
+    """A server in memory of which some answers are not its own."""
+
+    def __init__(self, server):
+        self.server = server
+        self.instead = {}
+        """For an operation the functions that give its next answers, of what was asked and the client."""
+
+    def __call__(self, service):
+        client = self.server(service)
+        tampered = self
+
+        class Client:
+            def __getattr__(self, name):
+                def ask(**asked):
+                    left = tampered.instead.get(name)
+                    return left.pop(0)(client, asked) if left else getattr(client, name)(**asked)
+
+                return client.meta if name == "meta" else ask
+
+        return Client()
+
+
+def failing(operation, place, code, *, sender=False):
+    """An answer in which one of the batch has not been done, and the rest has."""
+
+    def answer(client, asked):
+        rest = [entry for entry in asked["Entries"] if entry["Id"] != place]
+        done = getattr(client, operation)(**{**asked, "Entries": rest}) if rest else {}
+        failed = {"Id": place, "Code": code, "SenderFault": sender, "Message": f"about {place}"}
+        return {"Successful": done.get("Successful", []), "Failed": [failed]}
+
+    return answer
+
+
+def raising(code, message="words", status=400):
+    def answer(_client, _asked):
+        error = {"Code": code, "Message": message}
+        raise ClientError({"Error": error, "ResponseMetadata": {"HTTPStatusCode": status}}, "Some")
+
+    return answer
+
+
+class Bucket:
+    """An S3 in memory of one bucket, which can be away, or give only so many objects more."""
+
+    def __init__(self):
+        self.objects = {}
+        self.calls = Counter()
+        self.away = False
+        self.forbids = 0
+        """So often it refuses to delete, in an answer that has no error otherwise."""
+        self.gives = None
+        """So many objects it gives, and is away then. None: all."""
+
+    def _asked(self, name):
+        self.calls[name] += 1
+        if self.away:
+            raise ConnectTimeoutError(endpoint_url="https://s3")
+
+    def put_object(self, *, Bucket, Key, Body):  # noqa: N803 - as boto3 has them
+        self._asked("put")
+        self.objects[Bucket, Key] = Body
+
+    def get_object(self, *, Bucket, Key):  # noqa: N803 - as boto3 has them
+        if self.gives is not None:
+            self.away = self.gives <= 0
+            self.gives -= 1
+        self._asked("get")
+        if (Bucket, Key) not in self.objects:
+            raise ClientError({"Error": {"Code": "NoSuchKey"}}, "GetObject")
+        return {"Body": io.BytesIO(self.objects[Bucket, Key])}
+
+    def delete_objects(self, *, Bucket, Delete):  # noqa: N803 - as boto3 has them
+        self._asked("delete")
+        if self.forbids:
+            self.forbids -= 1
+            return {"Errors": [{**each, "Code": "AccessDenied"} for each in Delete["Objects"]]}
+        for each in Delete["Objects"]:
+            self.objects.pop((Bucket, each["Key"]), None)
+        return {}
+
+    def close(self):
+        pass
