@@ -11,7 +11,7 @@ a package. One package is taken by find_one_and_update; many are looked up, clai
 only what is still due, and read by their claim. MongoDB changes each document whole or not at all, and asks
 again whether it fits when another was faster: so no two clusters take the same one.
 
-Moments are the server's own, in microseconds since 1970. They are measured once a minute (`mongo_clock`) and
+Moments are the server's own, in microseconds since 1970. They are measured once a minute (`measured`) and
 not left to `$$NOW`, which would need an update in the form of a pipeline: there are servers of this protocol
 that have no such form, and a clock of a test would need a second one.
 """
@@ -31,7 +31,7 @@ from bson.codec_options import CodecOptions
 from pymongo import ReadPreference
 from pymongo.errors import BulkWriteError, DocumentTooLarge, PyMongoError
 
-from djq.brokers.mongo_clock import ServerTime
+from djq.brokers.measured import ServerTime
 from djq.exceptions import BrokerUnavailable, TaskRefused
 from djq.ports import Broker, Clock, Received
 

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from pymongo.errors import DocumentTooLarge
@@ -17,7 +17,6 @@ from pymongo.monitoring import CommandListener
 
 from djq.brokers.mongo import COLLECTION, INDEX, MongoBroker
 from djq.brokers.mongo_client import read_server
-from djq.brokers.mongo_clock import ServerTime
 from djq.exceptions import BrokerUnavailable, TaskRefused
 from djq_testing.clock import ManualClock
 from djq_testing.fakes.mongo import fake_mongo, make_fake
@@ -259,30 +258,6 @@ def test_lease_ends_by_the_server_s_time(make_broker):
         assert time.monotonic() < end
 
     assert again[0].attempt == 2
-
-
-def test_time_is_asked_once_a_minute_and_counted_on_between():
-    moment = datetime(2026, 1, 1, tzinfo=UTC)
-    answers = iter([moment, moment + timedelta(hours=1)])
-    host = ManualClock()
-    server = ServerTime(host)
-    seen = []
-
-    for seconds in (0, 59, 1):
-        host.advance(seconds)
-        seen.append(server.now(lambda: next(answers)))
-
-    assert seen == [moment, moment + timedelta(seconds=59), moment + timedelta(hours=1)]
-
-
-def test_measured_time_stays_in_the_process_that_measured_it():
-    host = ManualClock()
-    server = ServerTime(host)
-    server.now(lambda: datetime(2026, 1, 1, tzinfo=UTC))
-
-    moment = pickle.loads(pickle.dumps(server)).now(lambda: datetime(2027, 1, 1, tzinfo=UTC))
-
-    assert moment.year == 2027
 
 
 # Sending.

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import connections, transaction
+from django.db.backends.signals import connection_created
 
 from djq.brokers.orm import ServerClock
 from djq.brokers.orm_claim import claim_by_update_returning, claim_for, claim_row_by_row
@@ -310,6 +311,30 @@ def test_server_is_asked_once_a_minute_and_the_clock_counts_on(server_database):
     assert (asked, later - first) == ([], timedelta(seconds=59.5))
     assert asked_again == ["SELECT"]
     assert fresh < later
+
+
+def test_connecting_is_no_part_of_what_is_measured(server_database):
+    connection = connections[server_database]
+    connection.close()
+    host = ManualClock()
+    asked = []
+
+    def connect_slowly(**_):
+        host.advance(10)
+
+    def ask(execute, sql, *rest):
+        asked.extend(word for word in ("clock_timestamp()", "UTC_TIMESTAMP(6)") if word in sql)
+        return execute(sql, *rest)
+
+    connection_created.connect(connect_slowly)
+    try:
+        with connection.execute_wrapper(ask):
+            told = ServerClock(server_database, host).now()
+    finally:
+        connection_created.disconnect(connect_slowly)
+
+    assert (host.monotonic(), len(asked)) == (10, 1)
+    assert told <= ServerClock(server_database, ManualClock()).now()
 
 
 def test_server_tells_its_time_without_time_zones(server_database, settings):
