@@ -63,8 +63,8 @@ def test_a_schedule_starts_its_task_in_time(make_project, kind):
         late.append(float(project.lines("times")[-1]) - asked)
 
     print("started after", *(f"{seconds:.3f} s" for seconds in late))  # noqa: T201 - shown by -s
-    # The better of two: the machine may be busy with something else. The time is the database's, as well as it
-    # can be told over a connection.
+    # The better of two: the machine may be busy with something else. The time is the database's, as well
+    # as it can be told over a connection.
     assert 1.45 <= min(late) < 1.8, late
     wait_until(lambda: not Schedule.objects.exists(), 5, "once is gone", project.tails)
 
