@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
-from collections import Counter
-
 from botocore.exceptions import ClientError, ConnectTimeoutError
+
+from djq_testing.fakes.s3 import MemoryS3
 
 
 def packages(taken):
@@ -59,44 +58,39 @@ def raising(code, message="words", status=400):
     return answer
 
 
-class Bucket:
-    """An S3 in memory of one bucket, which can be away, or give only so many objects more."""
+class Bucket(MemoryS3):
+    """An S3 in memory, which can be away, give only so many objects more, or refuse to delete."""
 
     def __init__(self):
-        self.objects = {}
-        self.calls = Counter()
+        super().__init__()
         self.away = False
         self.forbids = 0
         """So often it refuses to delete, in an answer that has no error otherwise."""
         self.gives = None
         """So many objects it gives, and is away then. None: all."""
 
-    def _asked(self, name):
-        self.calls[name] += 1
+    def _answers(self):
         if self.away:
             raise ConnectTimeoutError(endpoint_url="https://s3")
 
-    def put_object(self, *, Bucket, Key, Body):  # noqa: N803 - as boto3 has them
-        self._asked("put")
-        self.objects[Bucket, Key] = Body
+    def put_object(self, **asked):
+        self._answers()
+        return super().put_object(**asked)
 
-    def get_object(self, *, Bucket, Key):  # noqa: N803 - as boto3 has them
+    def get_object(self, **asked):
         if self.gives is not None:
             self.away = self.gives <= 0
             self.gives -= 1
-        self._asked("get")
-        if (Bucket, Key) not in self.objects:
-            raise ClientError({"Error": {"Code": "NoSuchKey"}}, "GetObject")
-        return {"Body": io.BytesIO(self.objects[Bucket, Key])}
+        if self.away:
+            self.calls["GetObject"] += 1
+        self._answers()
+        return super().get_object(**asked)
 
-    def delete_objects(self, *, Bucket, Delete):  # noqa: N803 - as boto3 has them
-        self._asked("delete")
-        if self.forbids:
-            self.forbids -= 1
-            return {"Errors": [{**each, "Code": "AccessDenied"} for each in Delete["Objects"]]}
-        for each in Delete["Objects"]:
-            self.objects.pop((Bucket, each["Key"]), None)
-        return {}
-
-    def close(self):
-        pass
+    def delete_objects(self, **asked):
+        self._answers()
+        if not self.forbids:
+            return super().delete_objects(**asked)
+        self.forbids -= 1
+        self.calls["DeleteObjects"] += 1
+        objects = asked["Delete"]["Objects"]
+        return {"Errors": [{**each, "Code": "AccessDenied"} for each in objects]}

@@ -190,7 +190,7 @@ def test_after_one_silence_of_s3_nothing_more_is_fetched(roomy, bucket):
     first = packages(roomy.dequeue(10))
 
     assert first == ["small", LARGE]
-    assert bucket.calls["get"] == 2
+    assert bucket.calls["GetObject"] == 2
 
 
 def test_packages_are_fetched_at_once(tampered):
@@ -199,7 +199,7 @@ def test_packages_are_fetched_at_once(tampered):
 
     class Slow(Bucket):
         def get_object(self, **asked):
-            if self.calls["get"]:
+            if self.calls["GetObject"]:
                 together.wait()
             return super().get_object(**asked)
 
@@ -289,7 +289,7 @@ def test_s3_that_never_deletes_holds_up_nothing(roomy, bucket):
 
     for receipt in held[1:]:
         roomy.acknowledge(receipt)
-    deletes = bucket.calls["delete"]
+    deletes = bucket.calls["DeleteObjects"]
 
     assert deletes == 3
     assert roomy.lock_size() == 0
@@ -365,3 +365,11 @@ def test_limit_of_the_queue_s_own_sends_less_to_s3(roomy, server, bucket):
     roomy.enqueue_many(["x" * 1_024, "x" * 1_025])
 
     assert len(bucket.objects) == 1
+
+
+def test_round_trips_of_a_large_package_are_as_documented(roomy, bucket):
+    roomy.enqueue_many([LARGE, LARGE, LARGE])
+
+    roomy.acknowledge_many(receipts(roomy.dequeue(10)))
+
+    assert bucket.calls == {"PutObject": 3, "GetObject": 3, "DeleteObjects": 1}
