@@ -30,6 +30,7 @@ from bson import ObjectId
 from bson.codec_options import CodecOptions
 from pymongo import ReadPreference
 from pymongo.errors import BulkWriteError, DocumentTooLarge, PyMongoError
+from pymongo.read_concern import ReadConcern
 
 from djq.brokers.measured import ServerTime
 from djq.exceptions import BrokerUnavailable, TaskRefused
@@ -230,7 +231,11 @@ class MongoBroker(Broker):
             if self._collection is None:
                 # Not from a copy, which may be behind; and plain values, whatever the client would give.
                 collection = database.get_collection(
-                    COLLECTION, read_preference=ReadPreference.PRIMARY, codec_options=_PLAIN
+                    COLLECTION,
+                    read_preference=ReadPreference.PRIMARY,
+                    # What was claimed is read at once, before most have it.
+                    read_concern=ReadConcern("local"),
+                    codec_options=_PLAIN,
                 )
                 collection.create_index(INDEX, name="djq_due")
                 self._collection = collection

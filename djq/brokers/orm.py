@@ -120,12 +120,21 @@ class OrmBroker(Broker):
             bell.hush()
             taken = self._take(limit)
         heard = None if taken else bell.wait()
+        if heard is Heard.DUE:
+            self._believe(bell)
         if heard in {Heard.RING, Heard.DUE}:
             taken = self._take(limit)
         # A row that is due and that nobody gets is held by others: there is no waiting for them.
         self.blocks = bool(taken) or heard in {Heard.RING, Heard.NOTHING}  # type: ignore[misc]
         self._looks_first = bool(taken) or heard is Heard.DEAF
         return taken
+
+    def _believe(self, bell: Bell) -> None:
+        """The server's own clock said what is due: a copy of it that is behind would take nothing."""
+        clock, due_at = self._clock, bell.due_at
+        if isinstance(clock, ServerClock) and due_at is not None:
+            with self._guard():
+                clock.catch_up(due_at)
 
     def _take(self, limit: int) -> list[Received]:
         def take() -> list[Received]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import pickle
 import sys
 import termios
@@ -14,11 +15,13 @@ import pytest
 from django.db import connections, transaction
 
 from djq import assembly
-from djq.brokers.orm_bell import DEAF_SECONDS, Bell, Heard
+from djq.brokers.orm import ServerClock
+from djq.brokers.orm_bell import DEAF_SECONDS, WATCHED, Bell, Heard
 from djq.conf import get_config
 from djq.runtime.clock import SystemClock
 from djq_testing.clock import ManualClock
 from tests.brokers.orm_parts import make_broker, queries
+from tests.cluster.proxy import Proxy
 
 PATIENT_SECONDS = 10
 SOON_SECONDS = 5
@@ -129,6 +132,22 @@ def test_package_for_later_wakes_who_waits_when_its_time_has_come(postgres, with
     assert 0.25 < time.monotonic() - sent_at < SOON_SECONDS
 
 
+def test_package_is_taken_when_the_server_calls_it_due_though_the_copied_time_is_behind(
+    postgres, with_bell
+):
+    stands_still = ServerClock(postgres, ManualClock())
+    bell = Bell(postgres, "q", clock=SystemClock(), wait_seconds=SHORT_SECONDS)
+    broker = make_broker(postgres, stands_still, bell=bell)
+    broker.dequeue()
+    with_bell(postgres).enqueue("x")
+
+    # It rings first, for whoever has the time of the sender.
+    taken = broker.dequeue() or broker.dequeue()
+
+    broker.close()
+    assert packages(taken) == ["x"]
+
+
 def test_queue_rings_when_the_transaction_commits_and_never_if_it_rolls_back(postgres, with_bell):
     broker = with_bell(postgres)
     with rings(postgres) as heard, transaction.atomic(using=postgres):
@@ -223,6 +242,71 @@ def test_rings_of_a_busy_time_do_not_pile_up(postgres, with_bell):
     assert max(sizes) < 50 * len(broker._own_bell.channel), (
         "a server that nobody listens to keeps them"
     )
+
+
+# Silence, and forks.
+
+
+@pytest.fixture
+def proxy(postgres):
+    server = connections[postgres].settings_dict
+    proxy = Proxy(server["HOST"], int(server["PORT"]))
+    yield proxy
+    proxy.close()
+
+
+def test_silent_server_is_given_up_and_heard_again_afterwards(postgres, proxy, add_database):
+    settings = {**connections[postgres].settings_dict, "HOST": "127.0.0.1", "PORT": proxy.port}
+    alias = add_database("by_proxy", settings)
+    clock = ManualClock()
+    around = {"wait_seconds": SHORT_SECONDS, "silent_seconds": SHORT_SECONDS * 4}
+    bell = Bell(alias, "q", clock=clock, **around)
+    assert bell.wait() is Heard.NOTHING
+
+    proxy.cut("stall")
+    begun_at = time.monotonic()
+    assert bell.wait() is Heard.DEAF
+    assert time.monotonic() - begun_at < SOON_SECONDS
+
+    proxy.mend()
+    clock.advance(DEAF_SECONDS)
+    assert bell.wait() is Heard.NOTHING
+    bell.close()
+
+
+def test_lost_server_is_watched_for_unless_the_settings_say_otherwise(postgres, add_database):
+    settings = {**connections[postgres].settings_dict, "OPTIONS": {"keepalives_idle": 77}}
+    alias = add_database("patient", settings)
+    bell = Bell(alias, "q", clock=SystemClock(), wait_seconds=SHORT_SECONDS)
+    bell.wait()
+
+    said = bell._listening.connection.info.get_parameters()
+
+    bell.close()
+    expected = {**WATCHED, "keepalives_idle": 77}
+    assert {name: int(said[name]) for name in WATCHED} == expected
+
+
+def test_child_of_a_fork_listens_for_itself_and_leaves_its_parent_s_connection(postgres, with_bell):
+    broker = with_bell(postgres, SHORT_SECONDS)
+    broker.dequeue()
+    (session,) = listeners(postgres)
+    connections.close_all()
+
+    child = os.fork()
+    if not child:
+        heard = "nothing"
+        try:
+            broker.dequeue()
+            heard = listeners(postgres)
+            broker.close()
+        finally:
+            os._exit(len(set(heard) - {session}) == len(heard) - 1 == 1)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1, "there are two who listen"
+    assert listeners(postgres) == [session]
+    broker.enqueue("x")
+    assert packages(broker.dequeue()) == ["x"]
 
 
 # Where nobody can wait, the queue is looked at as on other databases.
