@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from math import ceil
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -119,11 +119,15 @@ class IronMqBroker(OneClient, Broker):
                 )
         if tasks and not self._told_to_keep:
             self._set_up()
-        ids: list[str | None] = []
-        for hundred in _hundreds(tasks):
-            for portion in parted(hundred, CALL_CHARACTERS_MAX, _size):
-                ids += self._post(portion, {"delay": delay} if delay > 0 else {})
-        return ids
+        ids: list[str] = []
+        try:
+            for hundred in _hundreds(tasks):
+                for portion in parted(hundred, CALL_CHARACTERS_MAX, _size):
+                    ids += self._post(portion, {"delay": delay} if delay > 0 else {})
+        except TaskRefused:
+            self._take_back(ids)
+            raise
+        return list(ids)
 
     def dequeue(self, limit: int = 1) -> list[Received]:
         if limit < 1:
@@ -231,6 +235,19 @@ class IronMqBroker(OneClient, Broker):
                     f"IronMQ refused what was sent to the queue {self.list_key!r}: {_words(answer)}"
                 ) from error
             return [str(id) for _, id in zip(portion, told["ids"], strict=True)]
+
+    def _take_back(self, ids: Sequence[str]) -> None:
+        """Delete what was sent of a batch that was refused in part: it will be sent again one by one.
+
+        What somebody has by then stays, and is run twice.
+        """
+        with suppress(BrokerUnavailable):
+            for some in _hundreds(ids):
+                with self._served(*LOST) as queue:
+                    queue.delete_multiple(ids=some)
+                    continue
+                for id in some:
+                    self.delete(id)
 
     def _delete_all(self, held: Sequence[tuple[str, tuple[str, str]]]) -> bool:
         """Delete messages by one request; False when one of the leases among them was lost."""

@@ -214,6 +214,29 @@ def test_larger_message_than_a_request_holds_is_refused_before_it_is_sent(broker
     assert len(broker.dequeue()[0][1]) == 262_000
 
 
+@pytest.mark.parametrize("taken", [0, 1])
+def test_batch_that_is_refused_in_part_is_taken_back_but_for_what_somebody_has(
+    broker, service, taken
+):
+    tasks = [f"t{number}" for number in range(150)]
+    answer = service.answer
+
+    def answering(*request):
+        if len(request[2]) > 65_536:
+            return 413, {"msg": "Message is too large"}
+        told = answer(*request)
+        if taken and told[0] == 201 and service.lent("q") < taken:
+            make_fake("q", service=service, retry_seconds=60).dequeue(taken)
+        return told
+
+    service.answer = answering
+
+    with pytest.raises(TaskRefused, match="too large"):
+        broker.enqueue_many([*tasks, "x" * 70_000, "y"])
+
+    assert (broker.queue_size(), broker.lock_size()) == (0, taken)
+
+
 def test_delay_of_more_than_a_week_is_refused_before_it_is_sent(broker, service):
     with pytest.raises(TaskRefused, match="604,801 were asked for"):
         broker.enqueue_later(["x"], 604_800.5)
