@@ -53,6 +53,10 @@ _MESSAGE = re.compile(r"[\w-]+")
 _RECEIPT = re.compile(r"([\w-]+):(.+)")
 
 
+class _Answered(BrokerUnavailable):
+    """The service is there, and answered with an error."""
+
+
 class IronMqBroker(OneClient, Broker):
     """Messages at IronMQ; delivers at least once."""
 
@@ -164,19 +168,25 @@ class IronMqBroker(OneClient, Broker):
     def extend_many(self, ids: Iterable[str]) -> dict[str, str]:
         """Extend many leases, one call each.
 
-        Where the service goes away in the midst of it, those that were extended have new receipts
-        already: these are given, and the rest is left to the next renewal.
+        An answer that is an error is about that lease alone: the others are extended all the same. Where
+        the service goes away in the midst of it, the rest is left to the next renewal. What was extended has
+        a new receipt already and has to be given, so an error is raised only where nothing changed.
         """
         changed: dict[str, str] = {}
+        failed: BrokerUnavailable | None = None
         for id in ids:
             try:
                 new = self.extend(id)
-            except BrokerUnavailable:
-                if not changed:
-                    raise
+            except _Answered as error:
+                failed = failed or error
+                continue
+            except BrokerUnavailable as error:
+                failed = failed or error
                 break
             if new != id:
                 changed[id] = new
+        if failed is not None and not changed:
+            raise failed
         return changed
 
     def release(self, id: str, *, begun: bool = True) -> None:  # noqa: ARG002 - the service counts
@@ -307,7 +317,7 @@ class IronMqBroker(OneClient, Broker):
             answer = error.response
             if answer is not None and answer.status_code in forgiven and _message(answer):
                 return
-            raise BrokerUnavailable(f"{away}{_words(answer)}") from error
+            raise _Answered(f"{away}{_words(answer)}") from error
         except (RequestException, LowerError, OSError) as error:
             raise BrokerUnavailable(f"{away}{type(error).__name__}: {error}") from error
         except (LookupError, TypeError, ValueError) as error:

@@ -378,6 +378,36 @@ def test_leases_that_were_extended_before_the_service_went_are_known_by_their_ne
     assert broker.service.queues["q"].messages == {}
 
 
+def test_lease_that_cannot_be_extended_keeps_none_of_the_others_from_it(broker, service):
+    broker.enqueue_many(["a", "b", "c"])
+    held = [receipt for receipt, _ in broker.dequeue(3)]
+    answer, trouble = service.answer, f"/{held[0].partition(':')[0]}/touch"
+
+    def answering(*request):
+        return (500, {"msg": "Internal"}) if trouble in request[1] else answer(*request)
+
+    service.answer = answering
+
+    assert list(broker.extend_many(held)) == held[1:]
+    with pytest.raises(BrokerUnavailable, match="500: Internal"):
+        broker.extend_many(held[:1])
+
+
+def test_rest_of_the_leases_is_not_asked_about_when_nobody_answers():
+    broker = IronMqBroker("q", connect=read_server(AWAY), retry_seconds=60)
+    asked = []
+
+    def extend(receipt):
+        asked.append(receipt)
+        return IronMqBroker.extend(broker, receipt)
+
+    broker.extend = extend
+
+    with pytest.raises(BrokerUnavailable):
+        broker.extend_many(["1:a", "2:b", "3:c"])
+    assert asked == ["1:a"]
+
+
 def test_service_that_goes_before_any_lease_was_extended_is_unavailable():
     broker = hearing(Answering(503, "{}"))
 
