@@ -154,7 +154,7 @@ class IronMqBroker(OneClient, Broker):
             if len(held) == 1 or not self._delete_all(held):
                 for _, parts in held:
                     with self._served(*LOST) as queue:
-                        queue.delete(*parts)
+                        _heard(queue.delete(*parts))
             for receipt, _ in held:
                 self._forget(receipt)
 
@@ -192,7 +192,7 @@ class IronMqBroker(OneClient, Broker):
     def release(self, id: str, *, begun: bool = True) -> None:  # noqa: ARG002 - the service counts
         for parts in self._held([id]).values():
             with self._served(*LOST) as queue:
-                queue.release(*parts)
+                _heard(queue.release(*parts))
             self._forget(id)
 
     def fail(self, id: str) -> None:
@@ -204,7 +204,7 @@ class IronMqBroker(OneClient, Broker):
             self.acknowledge(id)
             return
         with self._served(*LOST) as queue:
-            queue.delete(id)
+            _heard(queue.delete(id))
 
     def purge_queue(self) -> None:
         with self._served(GONE) as queue:
@@ -254,7 +254,7 @@ class IronMqBroker(OneClient, Broker):
         with suppress(BrokerUnavailable):
             for some in _hundreds(ids):
                 with self._served(*LOST) as queue:
-                    queue.delete_multiple(ids=some)
+                    _heard(queue.delete_multiple(ids=some))
                     continue
                 for id in some:
                     self.delete(id)
@@ -263,7 +263,7 @@ class IronMqBroker(OneClient, Broker):
         """Delete messages by one request; False when one of the leases among them was lost."""
         named = [{"id": message, "reservation_id": name} for _, (message, name) in held]
         with self._served(*LOST) as queue:
-            queue.delete_multiple(messages={"messages": named})
+            _heard(queue.delete_multiple(messages={"messages": named}))
             return True
         return False
 
@@ -307,7 +307,8 @@ class IronMqBroker(OneClient, Broker):
     def _served(self, *forgiven: int) -> Iterator[Any]:
         """The queue, in the words of iron-mq; errors are turned into `BrokerUnavailable`.
 
-        Of an answer whose status is forgiven nothing is heard, if it is one of IronMQ's own.
+        Of an answer whose status is forgiven nothing is heard, if it says in IronMQ's words that a lease,
+        message or queue is gone: a suspended project or a wrong address has the same statuses.
         """
         queue = self._connected().queue(self._name)
         away = f"IronMQ did not serve the queue {self.list_key!r}: "
@@ -315,13 +316,27 @@ class IronMqBroker(OneClient, Broker):
             yield queue
         except HTTPError as error:
             answer = error.response
-            if answer is not None and answer.status_code in forgiven and _message(answer):
+            if answer is not None and answer.status_code in forgiven and _is_gone(answer):
                 return
             raise _Answered(f"{away}{_words(answer)}") from error
         except (RequestException, LowerError, OSError) as error:
             raise BrokerUnavailable(f"{away}{type(error).__name__}: {error}") from error
         except (LookupError, TypeError, ValueError) as error:
             raise BrokerUnavailable(f"{away}the answer is none of IronMQ's") from error
+
+
+_GONE_WORDS = {403: ("reservation",), GONE: ("message not found", "queue not found")}
+"""What the answer says where a lease, message or queue is gone, by its status."""
+
+
+def _is_gone(answer: Response) -> bool:
+    told = _message(answer).lower()
+    return any(words in told for words in _GONE_WORDS[answer.status_code])
+
+
+def _heard(told: Any) -> None:
+    """See that an answer is IronMQ's: a success of something in between did nothing."""
+    told["msg"]
 
 
 _HINTS = {

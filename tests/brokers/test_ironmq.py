@@ -173,9 +173,7 @@ def test_message_is_never_sent_twice_to_a_busy_service(status):
 )
 def test_answer_that_is_none_of_the_service_s_is_unavailable_or_no_matter(verb, status, text, kind):
     broker = hearing(Answering(status, text, kind))
-    heedless = status == 200 and verb not in {
-        "enqueue", "enqueue_later", "dequeue", "extend", "extend_many", "queue_size"
-    }  # fmt: skip
+    heedless = status == 200 and verb in {"purge_queue", "delete_queue"}
 
     if heedless and kind:
         VERBS[verb](broker)
@@ -281,6 +279,29 @@ def test_line_of_netrc_does_not_take_the_place_of_the_token(tmp_path, service, m
 
 
 # Leases.
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "forgiven"),
+    [
+        (403, "Reservation timed out", True),
+        (403, "The RESERVATION is not yours", True),
+        (403, "Project suspended", False),
+        (404, "message not found", True),
+        (404, "Queue not found", True),
+        (404, "Not Found", False),
+        (404, "Reservation", False),
+    ],
+)
+@pytest.mark.parametrize("verb", ["acknowledge", "extend", "release", "delete"])
+def test_only_what_is_said_to_be_gone_is_taken_for_it(verb, status, words, forgiven):
+    broker = hearing(Answering(status, json.dumps({"msg": words})))
+
+    if forgiven:
+        VERBS[verb](broker)
+    else:
+        with pytest.raises(BrokerUnavailable, match=words):
+            VERBS[verb](broker)
 
 
 def test_lost_lease_among_many_leaves_the_others_acknowledged(broker, service, clock):
