@@ -51,8 +51,8 @@ ADAPTERS: Mapping[str, tuple[str, str]] = {
 }
 """For each key that chooses a broker: the module that makes it, and what to install for that."""
 
-MEASURING = frozenset({"mongo"})
-"""Keys whose module reckons its server's time by the host's clock, and is handed that as well."""
+MEASURING = frozenset({"disque_nodes", "mongo"})
+"""Keys whose module measures time by the host's clock, and is handed that as well."""
 
 _local = threading.local()
 

@@ -45,6 +45,8 @@ LATER_SECONDS_MAX = 4_000_000
 ONE_CALL_MAX = 1_000
 """Most jobs in one command: nobody else is served meanwhile."""
 GIVEN_BACK_MAX = 10_000
+DONE_MAX = 10_000
+"""How many acknowledged jobs are remembered."""
 
 _JOB_ID = re.compile(r"D-.{8}-.{24}-.{4}", re.DOTALL)
 _WORDS = {
@@ -85,6 +87,17 @@ class Nodes(Protocol):
         """Connect to every node that answers, one after the other."""
         ...
 
+    def others(self, than: Client | None) -> Iterator[Client]:
+        """Connect to the other nodes, one after the other; raises nothing.
+
+        Those that do not answer soon are left out for a while.
+        """
+        ...
+
+    def shun(self, client: Client) -> None:
+        """Leave the node of this connection out of `others` for a while."""
+        ...
+
 
 class DisqueBroker(OneClient, Broker):
     """Packages as jobs of one queue; delivers at least once."""
@@ -120,6 +133,8 @@ class DisqueBroker(OneClient, Broker):
         self._wait_seconds = wait_seconds
         self._given_back: dict[str, int] = {}
         """Of the last jobs that were given back here: which delivery that was."""
+        self._finished: dict[str, None] = {}
+        """The last jobs that were acknowledged here, oldest first."""
 
     def enqueue(self, task: str) -> str | None:
         return self.enqueue_many([task])[0]
@@ -164,7 +179,11 @@ class DisqueBroker(OneClient, Broker):
         self.acknowledge_many([id])
 
     def acknowledge_many(self, ids: Iterable[str]) -> None:
-        self._tell(self._done, self._held(ids))
+        held = self._held(ids)
+        self._tell(self._done, held)
+        self._finished.update(dict.fromkeys(held))
+        while len(self._finished) > DONE_MAX:
+            del self._finished[next(iter(self._finished))]
 
     def extend(self, id: str) -> str:
         self.extend_many([id])
@@ -247,15 +266,21 @@ class DisqueBroker(OneClient, Broker):
     def _claim(self, ids: Sequence[str]) -> None:
         """Let these leases begin now; but not of a job that is gone, or in the last half of its life."""
         for some in _in_parts(ids):
-            left = _unknown(some, self._ask_all(_working(some)))
+            unknown = _unknown(some, self._ask_all(_working(some)))
+            # A cluster renews what it acknowledged a moment ago: no node knows that any more.
+            left = [id for id in unknown if id not in self._finished]
+            if left:
+                self._claim_elsewhere(left)
+
+    def _claim_elsewhere(self, left: Sequence[str]) -> None:
+        """In a cluster of more than three, not every node has a copy; each tells all that have one."""
+        for client in self._nodes.others(self._client):
+            try:
+                left = _unknown(left, client.ask(*_working(left)))
+            except (RedisError, OSError):
+                self._nodes.shun(client)
             if not left:
-                continue
-            # In a cluster of more than three, not every node has a copy; each tells all that have one.
-            with _served(self._queue):
-                for client in self._nodes.each():
-                    left = _unknown(left, client.ask(*_working(left)))
-                    if not left:
-                        break
+                break
 
     def _tell(self, command: str, ids: Sequence[str]) -> None:
         for some in _in_parts(ids):

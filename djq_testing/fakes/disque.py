@@ -12,7 +12,7 @@ from typing import Any
 from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import ResponseError
 
-from djq.brokers.disque import DisqueBroker
+from djq.brokers.disque import Client, DisqueBroker
 from djq.core.config import Config
 from djq.ports import Broker, Clock
 from djq_testing.fakes.disque_jobs import FakeDisque
@@ -76,6 +76,12 @@ class FakeNodes:
         if not up:
             raise NoConnection("Error 111 connecting to 127.0.0.1:7711. Connection refused.")
         yield from up
+
+    def others(self, than: Client | None) -> Iterator[FakeNode]:
+        yield from (node for node in self.nodes if node.up and node is not than)
+
+    def shun(self, client: Client) -> None:
+        """A node that has hung up is not up."""
 
 
 class FakeDisqueBroker(DisqueBroker):

@@ -139,6 +139,49 @@ def test_lease_is_renewed_where_there_is_a_copy(broker, nodes, djq_clock):
     assert list(broker.dequeue()) == []
 
 
+def test_trouble_of_a_node_that_is_asked_besides_hides_no_package(broker, nodes):
+    broker.enqueue_many(["a", "b"])
+    nodes.nodes[0].has_copies = False
+    nodes.nodes[1].hangs_up = "before"
+
+    assert packages(broker.dequeue(5)) == ["a", "b"]
+
+
+def test_other_nodes_are_not_asked_about_what_was_acknowledged_here(broker, nodes):
+    broker.enqueue_many(["a"])
+    done = receipts(broker.dequeue())
+    broker.acknowledge_many(done)
+
+    broker.extend_many(done)
+
+    assert nodes.nodes[1].round_trips == 0
+
+
+def test_node_that_hung_is_left_out_for_a_minute(djq_clock):
+    with serve(FakeDisque(djq_clock)) as (server,), socket.create_server(("127.0.0.1", 0)) as hung:
+        hung.settimeout(0.05)
+        addresses = (("127.0.0.1", server.port), hung.getsockname())
+        nodes = DisqueNodes(addresses, shuffled=list, host_clock=djq_clock)
+        broker = DisqueBroker("q", nodes=nodes, retry_seconds=RETRY, wait_seconds=0)
+        asked = []
+        for seconds in (0, 59, 1):
+            djq_clock.advance(seconds)
+            broker.extend(NO_JOB)
+            asked.append(_has_come(hung))
+        broker.close()
+
+    assert asked == [True, False, True]
+
+
+def _has_come(listening):
+    try:
+        connection, _ = listening.accept()
+    except TimeoutError:
+        return False
+    connection.close()
+    return True
+
+
 @pytest.mark.parametrize("id", ["7", "", "D-7", NO_JOB, f"{NO_JOB}:1"])
 def test_word_about_what_is_no_job_is_no_error(broker, id):
     broker.enqueue("a")
