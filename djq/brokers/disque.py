@@ -36,6 +36,8 @@ WAIT_SECONDS = 1.0
 """How long an empty `dequeue` waits; a stop of the cluster waits as long."""
 ADD_MILLISECONDS = 4_000
 """How long a node may try to have copies made; less than the client waits for its answer."""
+ADD_MILLISECONDS_MIN = 100
+"""As much for each of many that are sent together: half a minute for three hundred."""
 TTL_SECONDS = 45 * 24 * 3600
 """How long a job lives once it is due: ids have room for 65,535 minutes, and an acknowledgement that
 comes before its job is remembered for as long as the id says."""
@@ -242,10 +244,18 @@ class DisqueBroker(OneClient, Broker):
         return f"Disque {version[1].decode()}" if version else "Disque"
 
     def _add(self, tasks: Sequence[str], options: Sequence[Any], sent: list[str]) -> None:
-        """Send one portion, and note the ids."""
-        answers = self._ask_all(
-            ("ADDJOB", self._queue, task.encode(), ADD_MILLISECONDS, *options) for task in tasks
-        )
+        """Send one portion, and note the ids; with fewer copies where nodes are missing."""
+        # They wait for their copies one after the other.
+        patience = max(ADD_MILLISECONDS_MIN, ADD_MILLISECONDS // len(tasks))
+        commands = [("ADDJOB", self._queue, task.encode(), patience, *options) for task in tasks]
+        answers = self._ask_all(commands)
+        for copies in (2, 1):
+            # Left to itself Disque wants a copy for a dead node too, up to three.
+            short = [place for place, told in enumerate(answers) if _is_short(told)]
+            if short:
+                fewer = [(*commands[place], "REPLICATE", copies) for place in short]
+                for place, told in zip(short, self._ask_all(fewer), strict=True):
+                    answers[place] = told
         refused = [answer for answer in answers if isinstance(answer, ResponseError)]
         sent += [answer.decode() for answer in answers if not isinstance(answer, ResponseError)]
         if refused:
@@ -374,6 +384,11 @@ def _unknown(ids: Sequence[str], answers: Sequence[Any]) -> list[str]:
     """Those of which the node has never heard, or hears no more."""
     pairs = zip(ids, answers, strict=True)
     return [id for id, answer in pairs if str(answer).startswith("NOJOB")]
+
+
+def _is_short(answer: Any) -> bool:
+    """Whether nothing was done, since too few nodes live for the copies."""
+    return str(answer).startswith("NOREPL Not enough reachable")
 
 
 def _in_parts(ids: Iterable[str]) -> Iterator[list[str]]:

@@ -35,12 +35,12 @@ class FakeNode:
     def ask(self, *commands: Sequence[Any]) -> list[Any]:
         self.round_trips += 1
         when, self.hangs_up = self.hangs_up, None
-        if when is not None:
-            self.up = False
         if when == "before":
+            self.up = False
             raise NoConnection("Connection closed by server.")
         answers = [self._answer(command) for command in commands]
         if when == "after":
+            self.up = False
             raise NoConnection("Connection closed by server.")
         return answers
 
@@ -62,6 +62,7 @@ class FakeNodes:
     def __init__(self, disque: FakeDisque) -> None:
         self.disque = disque
         self.nodes = [FakeNode(disque) for _ in disque.ports]
+        disque.members = self.nodes
 
     @property
     def round_trips(self) -> int:

@@ -265,6 +265,18 @@ def test_sending_whose_answer_is_lost_is_not_repeated(broker, nodes, when, sent)
     assert broker.queue_size() == sent
 
 
+@pytest.mark.parametrize(("count", "dead"), [(2, 1), (3, 1), (3, 2), (5, 4)])
+def test_package_is_sent_with_fewer_copies_where_nodes_are_dead(djq_clock, count, dead):
+    nodes = FakeNodes(FakeDisque(djq_clock, nodes=count))
+    broker = make_fake("q", nodes=nodes, retry_seconds=RETRY)
+    for node in nodes.nodes[:dead]:
+        node.up = False
+
+    broker.enqueue_many(["a", "b"])
+
+    assert packages(broker.dequeue(5)) == ["a", "b"]
+
+
 def test_nothing_is_sent_twice_when_all_nodes_are_gone(broker, nodes):
     for node in nodes.nodes:
         node.up = False
