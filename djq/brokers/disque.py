@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, Protocol
 
@@ -173,7 +173,7 @@ class DisqueBroker(OneClient, Broker):
         )
         count = min(limit, ONE_CALL_MAX)
         jobs = self._ask("GETJOB", *patience, "COUNT", count, "WITHCOUNTERS", "FROM", self._queue)
-        taken = [_received(job) for job in jobs or ()]
+        taken = [_received(job, self._given_back) for job in jobs or ()]
         self._claim([_job(str(receipt)) for receipt, _ in taken])
         return taken
 
@@ -358,11 +358,13 @@ def _served(queue: str) -> Iterator[None]:
         ) from error
 
 
-def _received(job: Sequence[Any]) -> Received:
+def _received(job: Sequence[Any], given_back: Mapping[str, int]) -> Received:
     """Read what GETJOB gives: queue, id, package, and two counters behind their names."""
     _, id, package, _, nacks, _, additional = job
     attempt = 1 + nacks + additional
-    return Received(f"{id.decode()}:{attempt}", package, attempt)
+    # Another node may count anew.
+    delivery = max(attempt, given_back.get(id.decode(), 0) + 1)
+    return Received(f"{id.decode()}:{delivery}", package, attempt)
 
 
 def _job(receipt: str) -> str:

@@ -127,6 +127,31 @@ def test_word_of_one_process_about_a_later_delivery_of_what_it_gave_back_counts(
     assert pusher.next_available() is None
 
 
+def test_delivery_that_another_node_counts_anew_is_acknowledged(broker, disque):
+    broker.enqueue("a")
+    broker.release_many(receipts(broker.dequeue()))
+    for job in disque._jobs.values():
+        job.nacks = 0
+
+    broker.acknowledge_many(receipts(broker.dequeue()))
+
+    assert broker.next_available() is None
+
+
+def test_packages_of_one_batch_wait_half_a_minute_for_copies_at_most(broker, nodes):
+    asked, ask = [], nodes.nodes[0].ask
+
+    def listening(*commands):
+        asked.append(commands)
+        return ask(*commands)
+
+    nodes.nodes[0].ask = listening
+    broker.enqueue_many(["x"] * 300)
+    broker.enqueue("x")
+
+    assert [sum(command[3] for command in commands) for commands in asked] == [30_000, 4_000]
+
+
 def test_lease_is_renewed_where_there_is_a_copy(broker, nodes, djq_clock):
     broker.enqueue_many(["a", "b"])
     nodes.nodes[0].has_copies = False
