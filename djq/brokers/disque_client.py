@@ -109,7 +109,10 @@ class DisqueClient:
             socket_connect_timeout=timeout_seconds,
             socket_keepalive=True,
         )
-        self._connection.connect()
+        try:
+            self._connection.connect()
+        except UnicodeError:
+            raise NoConnection(f"{host!r} is no name of a host") from None
         (hello,) = self.ask(["HELLO"])
         if isinstance(hello, ResponseError):
             self.close()

@@ -300,7 +300,13 @@ class IronMqBroker(OneClient, Broker):
 
     def _connected(self) -> Any:
         if self._client is None:
-            self._client = self._connect()
+            try:
+                self._client = self._connect()
+            except (AttributeError, LookupError, TypeError, ValueError, OSError):
+                # Its words may quote what a file has.
+                raise BrokerUnavailable(
+                    "the settings of IronMQ can no longer be read; look for the file iron.json"
+                ) from None
         return self._client
 
     @contextmanager

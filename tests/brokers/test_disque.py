@@ -374,6 +374,13 @@ def test_nodes_that_do_not_answer_are_passed_over(disque):
         assert size == 0
 
 
+def test_host_that_is_no_name_is_unavailable():
+    nodes = DisqueNodes((("redis..example", 7711),))
+
+    with pytest.raises(BrokerUnavailable, match="no name of a host"):
+        DisqueBroker("q", nodes=nodes, retry_seconds=RETRY).enqueue("a")
+
+
 def test_idle_connection_that_was_closed_is_no_error(disque):
     with serve(disque) as servers:
         broker = over_tcp(*servers)

@@ -244,6 +244,16 @@ def test_delay_of_more_than_a_week_is_refused_before_it_is_sent(broker, service)
     assert service.next_available("q") == service.clock.now() + timedelta(days=7)
 
 
+def test_settings_that_are_in_a_file_that_is_gone_are_unavailable(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "iron.json").write_text(json.dumps(HERE))
+    broker = IronMqBroker("q", connect=read_server({}), retry_seconds=60)
+    (tmp_path / "iron.json").unlink()
+
+    with pytest.raises(BrokerUnavailable, match=r"iron\.json"):
+        broker.queue_size()
+
+
 def test_silent_service_is_given_up():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         client = read_server({**AWAY, "port": silent.getsockname()[1]})()
