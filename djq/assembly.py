@@ -58,8 +58,8 @@ ADAPTERS: Mapping[str, tuple[str, str]] = {
 IN_REDIS = frozenset({"redis", "django_redis"})
 """Keys whose broker has the statistics beside its queue; all others have them in the cache."""
 
-MEASURING = frozenset({"mongo"})
-"""Keys whose module reckons its server's time by the host's clock, and is handed that as well."""
+MEASURING = frozenset({"disque_nodes", "mongo"})
+"""Keys whose module measures time by the host's clock, and is handed that as well."""
 
 _local = threading.local()
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, Protocol
 
@@ -36,6 +36,8 @@ WAIT_SECONDS = 1.0
 """How long an empty `dequeue` waits; a stop of the cluster waits as long."""
 ADD_MILLISECONDS = 4_000
 """How long a node may try to have copies made; less than the client waits for its answer."""
+ADD_MILLISECONDS_MIN = 100
+"""As much for each of many that are sent together: half a minute for three hundred."""
 TTL_SECONDS = 45 * 24 * 3600
 """How long a job lives once it is due: ids have room for 65,535 minutes, and an acknowledgement that
 comes before its job is remembered for as long as the id says."""
@@ -45,6 +47,8 @@ LATER_SECONDS_MAX = 4_000_000
 ONE_CALL_MAX = 1_000
 """Most jobs in one command: nobody else is served meanwhile."""
 GIVEN_BACK_MAX = 10_000
+DONE_MAX = 10_000
+"""How many acknowledged jobs are remembered."""
 
 _JOB_ID = re.compile(r"D-.{8}-.{24}-.{4}", re.DOTALL)
 _WORDS = {
@@ -85,6 +89,17 @@ class Nodes(Protocol):
         """Connect to every node that answers, one after the other."""
         ...
 
+    def others(self, than: Client | None) -> Iterator[Client]:
+        """Connect to the other nodes, one after the other; raises nothing.
+
+        Those that do not answer soon are left out for a while.
+        """
+        ...
+
+    def shun(self, client: Client) -> None:
+        """Leave the node of this connection out of `others` for a while."""
+        ...
+
 
 class DisqueBroker(OneClient, Broker):
     """Packages as jobs of one queue; delivers at least once."""
@@ -120,6 +135,8 @@ class DisqueBroker(OneClient, Broker):
         self._wait_seconds = wait_seconds
         self._given_back: dict[str, int] = {}
         """Of the last jobs that were given back here: which delivery that was."""
+        self._finished: dict[str, None] = {}
+        """The last jobs that were acknowledged here, oldest first."""
 
     def enqueue(self, task: str) -> str | None:
         return self.enqueue_many([task])[0]
@@ -156,7 +173,7 @@ class DisqueBroker(OneClient, Broker):
         )
         count = min(limit, ONE_CALL_MAX)
         jobs = self._ask("GETJOB", *patience, "COUNT", count, "WITHCOUNTERS", "FROM", self._queue)
-        taken = [_received(job) for job in jobs or ()]
+        taken = [_received(job, self._given_back) for job in jobs or ()]
         self._claim([_job(str(receipt)) for receipt, _ in taken])
         return taken
 
@@ -164,7 +181,11 @@ class DisqueBroker(OneClient, Broker):
         self.acknowledge_many([id])
 
     def acknowledge_many(self, ids: Iterable[str]) -> None:
-        self._tell(self._done, self._held(ids))
+        held = self._held(ids)
+        self._tell(self._done, held)
+        self._finished.update(dict.fromkeys(held))
+        while len(self._finished) > DONE_MAX:
+            del self._finished[next(iter(self._finished))]
 
     def extend(self, id: str) -> str:
         self.extend_many([id])
@@ -223,10 +244,18 @@ class DisqueBroker(OneClient, Broker):
         return f"Disque {version[1].decode()}" if version else "Disque"
 
     def _add(self, tasks: Sequence[str], options: Sequence[Any], sent: list[str]) -> None:
-        """Send one portion, and note the ids."""
-        answers = self._ask_all(
-            ("ADDJOB", self._queue, task.encode(), ADD_MILLISECONDS, *options) for task in tasks
-        )
+        """Send one portion, and note the ids; with fewer copies where nodes are missing."""
+        # They wait for their copies one after the other.
+        patience = max(ADD_MILLISECONDS_MIN, ADD_MILLISECONDS // len(tasks))
+        commands = [("ADDJOB", self._queue, task.encode(), patience, *options) for task in tasks]
+        answers = self._ask_all(commands)
+        for copies in (2, 1):
+            # Left to itself Disque wants a copy for a dead node too, up to three.
+            short = [place for place, told in enumerate(answers) if _is_short(told)]
+            if short:
+                fewer = [(*commands[place], "REPLICATE", copies) for place in short]
+                for place, told in zip(short, self._ask_all(fewer), strict=True):
+                    answers[place] = told
         refused = [answer for answer in answers if isinstance(answer, ResponseError)]
         sent += [answer.decode() for answer in answers if not isinstance(answer, ResponseError)]
         if refused:
@@ -247,15 +276,21 @@ class DisqueBroker(OneClient, Broker):
     def _claim(self, ids: Sequence[str]) -> None:
         """Let these leases begin now; but not of a job that is gone, or in the last half of its life."""
         for some in _in_parts(ids):
-            left = _unknown(some, self._ask_all(_working(some)))
+            unknown = _unknown(some, self._ask_all(_working(some)))
+            # A cluster renews what it acknowledged a moment ago: no node knows that any more.
+            left = [id for id in unknown if id not in self._finished]
+            if left:
+                self._claim_elsewhere(left)
+
+    def _claim_elsewhere(self, left: Sequence[str]) -> None:
+        """In a cluster of more than three, not every node has a copy; each tells all that have one."""
+        for client in self._nodes.others(self._client):
+            try:
+                left = _unknown(left, client.ask(*_working(left)))
+            except (RedisError, OSError):
+                self._nodes.shun(client)
             if not left:
-                continue
-            # In a cluster of more than three, not every node has a copy; each tells all that have one.
-            with _served(self._queue):
-                for client in self._nodes.each():
-                    left = _unknown(left, client.ask(*_working(left)))
-                    if not left:
-                        break
+                break
 
     def _tell(self, command: str, ids: Sequence[str]) -> None:
         for some in _in_parts(ids):
@@ -323,11 +358,13 @@ def _served(queue: str) -> Iterator[None]:
         ) from error
 
 
-def _received(job: Sequence[Any]) -> Received:
+def _received(job: Sequence[Any], given_back: Mapping[str, int]) -> Received:
     """Read what GETJOB gives: queue, id, package, and two counters behind their names."""
     _, id, package, _, nacks, _, additional = job
     attempt = 1 + nacks + additional
-    return Received(f"{id.decode()}:{attempt}", package, attempt)
+    # Another node may count anew.
+    delivery = max(attempt, given_back.get(id.decode(), 0) + 1)
+    return Received(f"{id.decode()}:{delivery}", package, attempt)
 
 
 def _job(receipt: str) -> str:
@@ -349,6 +386,11 @@ def _unknown(ids: Sequence[str], answers: Sequence[Any]) -> list[str]:
     """Those of which the node has never heard, or hears no more."""
     pairs = zip(ids, answers, strict=True)
     return [id for id, answer in pairs if str(answer).startswith("NOJOB")]
+
+
+def _is_short(answer: Any) -> bool:
+    """Whether nothing was done, since too few nodes live for the copies."""
+    return str(answer).startswith("NOREPL Not enough reachable")
 
 
 def _in_parts(ids: Iterable[str]) -> Iterator[list[str]]:

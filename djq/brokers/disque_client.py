@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import attrs
 from redis.backoff import NoBackoff
@@ -19,7 +19,7 @@ from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
-from djq.brokers.disque import RETRY_SECONDS_MAX, DisqueBroker
+from djq.brokers.disque import RETRY_SECONDS_MAX, Client, DisqueBroker
 from djq.core.config import Config
 from djq.exceptions import ConfigError
 from djq.ports import Broker, Clock
@@ -28,12 +28,17 @@ __all__ = ["DisqueClient", "DisqueNodes", "make_broker", "read_nodes"]
 
 TIMEOUT_SECONDS = 5.0
 """How long a node may be silent."""
+OTHERS_SECONDS = 1.0
+"""How long a node may be silent that is only asked whether it knows more."""
+SHUN_SECONDS = 60.0
 PORT_MAX = 65_535
 
 Address = tuple[str, int]
 
 
-def make_broker(config: Config, list_key: str, *, clock: Clock | None) -> Broker:
+def make_broker(
+    config: Config, list_key: str, *, clock: Clock | None, host_clock: Clock | None = None
+) -> Broker:
     """Make the broker of the settings; it does not connect yet.
 
     On a clock that stands in for the server's, it does not wait at the server.
@@ -49,7 +54,11 @@ def make_broker(config: Config, list_key: str, *, clock: Clock | None) -> Broker
     waiting: dict[str, Any] = {} if clock is None else {"wait_seconds": 0.0}
     return DisqueBroker(
         list_key,
-        nodes=DisqueNodes(read_nodes(config.disque_nodes or ()), password=config.disque_auth),
+        nodes=DisqueNodes(
+            read_nodes(config.disque_nodes or ()),
+            password=config.disque_auth,
+            host_clock=host_clock,
+        ),
         retry_seconds=config.retry,
         fast_acknowledge=config.disque_fastack,
         **waiting,
@@ -83,8 +92,11 @@ def read_nodes(setting: Sequence[str]) -> tuple[Address, ...]:
 class DisqueClient:
     """A connection to one node."""
 
-    def __init__(self, address: Address, password: str | None) -> None:
+    def __init__(
+        self, address: Address, password: str | None, *, timeout_seconds: float = TIMEOUT_SECONDS
+    ) -> None:
         """Connect, and see that it is a Disque that lets us in. Raises RedisError or OSError if not."""
+        self.address = address
         host, port = address
         make: Any = Connection  # it has no annotations
         self._connection = make(
@@ -93,11 +105,14 @@ class DisqueClient:
             password=password,
             protocol=2,
             retry=Retry(NoBackoff(), 0),
-            socket_timeout=TIMEOUT_SECONDS,
-            socket_connect_timeout=TIMEOUT_SECONDS,
+            socket_timeout=timeout_seconds,
+            socket_connect_timeout=timeout_seconds,
             socket_keepalive=True,
         )
-        self._connection.connect()
+        try:
+            self._connection.connect()
+        except UnicodeError:
+            raise NoConnection(f"{host!r} is no name of a host") from None
         (hello,) = self.ask(["HELLO"])
         if isinstance(hello, ResponseError):
             self.close()
@@ -141,8 +156,12 @@ class DisqueNodes:
     shuffled: Callable[[Sequence[Address]], list[Address]] = attrs.field(
         default=_shuffled, kw_only=True, repr=False
     )
+    host_clock: Clock | None = attrs.field(default=None, kw_only=True, repr=False, eq=False)
+    """Measures how long a node has been left out. None: none is."""
     _order: list[Address] = attrs.field(factory=list, init=False, repr=False, eq=False)
     _next: int = attrs.field(default=0, init=False, repr=False, eq=False)
+    _shunned: dict[Address, float] = attrs.field(factory=dict, init=False, repr=False, eq=False)
+    """When a node failed that was asked besides."""
 
     def connect(self) -> DisqueClient:
         """Connect to the next node that answers; raise what the last one raised if none does."""
@@ -174,3 +193,32 @@ class DisqueNodes:
                 client.close()
         if error is not None:
             raise error
+
+    def others(self, than: Client | None) -> Iterator[Client]:
+        """Connect to the other nodes that have not failed lately, one after the other; raises nothing."""
+        for address in self.addresses:
+            if address == getattr(than, "address", None) or self._is_shunned(address):
+                continue
+            try:
+                client = DisqueClient(address, self.password, timeout_seconds=OTHERS_SECONDS)
+            except (RedisError, OSError):
+                self._shun(address)
+                continue
+            try:
+                yield client
+            finally:
+                client.close()
+
+    def shun(self, client: Client) -> None:
+        """Leave the node of this connection out of `others` for a minute."""
+        self._shun(cast("DisqueClient", client).address)
+
+    def _shun(self, address: Address) -> None:
+        if self.host_clock is not None:
+            self._shunned[address] = self.host_clock.monotonic()
+
+    def _is_shunned(self, address: Address) -> bool:
+        failed_at = self._shunned.get(address)
+        if failed_at is None or self.host_clock is None:
+            return False
+        return 0 <= self.host_clock.monotonic() - failed_at < SHUN_SECONDS

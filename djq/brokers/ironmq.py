@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from math import ceil
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -51,6 +51,10 @@ REFUSALS = (400, 413)
 
 _MESSAGE = re.compile(r"[\w-]+")
 _RECEIPT = re.compile(r"([\w-]+):(.+)")
+
+
+class _Answered(BrokerUnavailable):
+    """The service is there, and answered with an error."""
 
 
 class IronMqBroker(OneClient, Broker):
@@ -119,11 +123,15 @@ class IronMqBroker(OneClient, Broker):
                 )
         if tasks and not self._told_to_keep:
             self._set_up()
-        ids: list[str | None] = []
-        for hundred in _hundreds(tasks):
-            for portion in parted(hundred, CALL_CHARACTERS_MAX, _size):
-                ids += self._post(portion, {"delay": delay} if delay > 0 else {})
-        return ids
+        ids: list[str] = []
+        try:
+            for hundred in _hundreds(tasks):
+                for portion in parted(hundred, CALL_CHARACTERS_MAX, _size):
+                    ids += self._post(portion, {"delay": delay} if delay > 0 else {})
+        except TaskRefused:
+            self._take_back(ids)
+            raise
+        return list(ids)
 
     def dequeue(self, limit: int = 1) -> list[Received]:
         if limit < 1:
@@ -146,7 +154,7 @@ class IronMqBroker(OneClient, Broker):
             if len(held) == 1 or not self._delete_all(held):
                 for _, parts in held:
                     with self._served(*LOST) as queue:
-                        queue.delete(*parts)
+                        _heard(queue.delete(*parts))
             for receipt, _ in held:
                 self._forget(receipt)
 
@@ -160,25 +168,31 @@ class IronMqBroker(OneClient, Broker):
     def extend_many(self, ids: Iterable[str]) -> dict[str, str]:
         """Extend many leases, one call each.
 
-        Where the service goes away in the midst of it, those that were extended have new receipts
-        already: these are given, and the rest is left to the next renewal.
+        An answer that is an error is about that lease alone: the others are extended all the same. Where
+        the service goes away in the midst of it, the rest is left to the next renewal. What was extended has
+        a new receipt already and has to be given, so an error is raised only where nothing changed.
         """
         changed: dict[str, str] = {}
+        failed: BrokerUnavailable | None = None
         for id in ids:
             try:
                 new = self.extend(id)
-            except BrokerUnavailable:
-                if not changed:
-                    raise
+            except _Answered as error:
+                failed = failed or error
+                continue
+            except BrokerUnavailable as error:
+                failed = failed or error
                 break
             if new != id:
                 changed[id] = new
+        if failed is not None and not changed:
+            raise failed
         return changed
 
     def release(self, id: str, *, begun: bool = True) -> None:  # noqa: ARG002 - the service counts
         for parts in self._held([id]).values():
             with self._served(*LOST) as queue:
-                queue.release(*parts)
+                _heard(queue.release(*parts))
             self._forget(id)
 
     def fail(self, id: str) -> None:
@@ -190,7 +204,7 @@ class IronMqBroker(OneClient, Broker):
             self.acknowledge(id)
             return
         with self._served(*LOST) as queue:
-            queue.delete(id)
+            _heard(queue.delete(id))
 
     def purge_queue(self) -> None:
         with self._served(GONE) as queue:
@@ -232,11 +246,24 @@ class IronMqBroker(OneClient, Broker):
                 ) from error
             return [str(id) for _, id in zip(portion, told["ids"], strict=True)]
 
+    def _take_back(self, ids: Sequence[str]) -> None:
+        """Delete what was sent of a batch that was refused in part: it will be sent again one by one.
+
+        What somebody has by then stays, and is run twice.
+        """
+        with suppress(BrokerUnavailable):
+            for some in _hundreds(ids):
+                with self._served(*LOST) as queue:
+                    _heard(queue.delete_multiple(ids=some))
+                    continue
+                for id in some:
+                    self.delete(id)
+
     def _delete_all(self, held: Sequence[tuple[str, tuple[str, str]]]) -> bool:
         """Delete messages by one request; False when one of the leases among them was lost."""
         named = [{"id": message, "reservation_id": name} for _, (message, name) in held]
         with self._served(*LOST) as queue:
-            queue.delete_multiple(messages={"messages": named})
+            _heard(queue.delete_multiple(messages={"messages": named}))
             return True
         return False
 
@@ -273,14 +300,21 @@ class IronMqBroker(OneClient, Broker):
 
     def _connected(self) -> Any:
         if self._client is None:
-            self._client = self._connect()
+            try:
+                self._client = self._connect()
+            except (AttributeError, LookupError, TypeError, ValueError, OSError):
+                # Its words may quote what a file has.
+                raise BrokerUnavailable(
+                    "the settings of IronMQ can no longer be read; look for the file iron.json"
+                ) from None
         return self._client
 
     @contextmanager
     def _served(self, *forgiven: int) -> Iterator[Any]:
         """The queue, in the words of iron-mq; errors are turned into `BrokerUnavailable`.
 
-        Of an answer whose status is forgiven nothing is heard, if it is one of IronMQ's own.
+        Of an answer whose status is forgiven nothing is heard, if it says in IronMQ's words that a lease,
+        message or queue is gone: a suspended project or a wrong address has the same statuses.
         """
         queue = self._connected().queue(self._name)
         away = f"IronMQ did not serve the queue {self.list_key!r}: "
@@ -288,13 +322,27 @@ class IronMqBroker(OneClient, Broker):
             yield queue
         except HTTPError as error:
             answer = error.response
-            if answer is not None and answer.status_code in forgiven and _message(answer):
+            if answer is not None and answer.status_code in forgiven and _is_gone(answer):
                 return
-            raise BrokerUnavailable(f"{away}{_words(answer)}") from error
+            raise _Answered(f"{away}{_words(answer)}") from error
         except (RequestException, LowerError, OSError) as error:
             raise BrokerUnavailable(f"{away}{type(error).__name__}: {error}") from error
         except (LookupError, TypeError, ValueError) as error:
             raise BrokerUnavailable(f"{away}the answer is none of IronMQ's") from error
+
+
+_GONE_WORDS = {403: ("reservation",), GONE: ("message not found", "queue not found")}
+"""What the answer says where a lease, message or queue is gone, by its status."""
+
+
+def _is_gone(answer: Response) -> bool:
+    told = _message(answer).lower()
+    return any(words in told for words in _GONE_WORDS[answer.status_code])
+
+
+def _heard(told: Any) -> None:
+    """See that an answer is IronMQ's: a success of something in between did nothing."""
+    told["msg"]
 
 
 _HINTS = {

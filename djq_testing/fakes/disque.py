@@ -12,7 +12,7 @@ from typing import Any
 from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import ResponseError
 
-from djq.brokers.disque import DisqueBroker
+from djq.brokers.disque import Client, DisqueBroker
 from djq.core.config import Config
 from djq.ports import Broker, Clock
 from djq_testing.fakes.disque_jobs import FakeDisque
@@ -35,12 +35,12 @@ class FakeNode:
     def ask(self, *commands: Sequence[Any]) -> list[Any]:
         self.round_trips += 1
         when, self.hangs_up = self.hangs_up, None
-        if when is not None:
-            self.up = False
         if when == "before":
+            self.up = False
             raise NoConnection("Connection closed by server.")
         answers = [self._answer(command) for command in commands]
         if when == "after":
+            self.up = False
             raise NoConnection("Connection closed by server.")
         return answers
 
@@ -62,6 +62,7 @@ class FakeNodes:
     def __init__(self, disque: FakeDisque) -> None:
         self.disque = disque
         self.nodes = [FakeNode(disque) for _ in disque.ports]
+        disque.members = self.nodes
 
     @property
     def round_trips(self) -> int:
@@ -76,6 +77,12 @@ class FakeNodes:
         if not up:
             raise NoConnection("Error 111 connecting to 127.0.0.1:7711. Connection refused.")
         yield from up
+
+    def others(self, than: Client | None) -> Iterator[FakeNode]:
+        yield from (node for node in self.nodes if node.up and node is not than)
+
+    def shun(self, client: Client) -> None:
+        """A node that has hung up is not up."""
 
 
 class FakeDisqueBroker(DisqueBroker):

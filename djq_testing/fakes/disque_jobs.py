@@ -85,7 +85,9 @@ class FakeDisque:
         self.ports = [7711 + number for number in range(nodes)]
         """What HELLO says of them."""
         self.short_of_nodes = False
-        """ADDJOB cannot have its copies made."""
+        """ADDJOB cannot have its copies made in time."""
+        self.members: Sequence[Any] = ()
+        """The nodes, where it is known which of them are `up`."""
         self.room: int | None = None
         """How many jobs the memory holds. None: any number."""
         self._jobs: dict[bytes, Job] = {}
@@ -205,6 +207,9 @@ class FakeDisque:
 
     def _refusal(self, queue: bytes, ttl: int, delay: int, given: Mapping[str, Any]) -> str | None:
         """Why ADDJOB fails. None: it does not."""
+        size = len(self.ports)
+        # By default dead nodes count as well.
+        copies = given.get("REPLICATE", min(3, size))
         reasons = {
             "TTL must be a number > 0": ttl <= 0,
             "The specified DELAY is greater than TTL. Job refused since would never be delivered": (
@@ -214,7 +219,10 @@ class FakeDisque:
                 self.room is not None and len(self._jobs) >= self.room
             ),
             "NOREPL Not enough reachable nodes for the requested replication level": (
-                self.short_of_nodes or given.get("REPLICATE", 1) > len(self.ports)
+                copies > (sum(node.up for node in self.members) if self.members else size)
+            ),
+            "NOREPL Timeout reached before replicating to the requested number of nodes": (
+                self.short_of_nodes and copies > 1
             ),
             "MAXLEN Queue is already longer than the specified MAXLEN count": (
                 "MAXLEN" in given and self._qlen(queue) >= given["MAXLEN"]

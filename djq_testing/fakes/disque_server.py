@@ -34,6 +34,7 @@ def serve(disque: FakeDisque) -> Iterator[list[DisqueServer]]:
     for node in nodes:
         node.start()
     disque.ports = [node.port for node in nodes]
+    disque.members = nodes
     try:
         yield nodes
     finally:
@@ -58,6 +59,11 @@ class DisqueServer:
     def address(self) -> str:
         """As the setting `disque_nodes` has it."""
         return f"{HOST}:{self.port}"
+
+    @property
+    def up(self) -> bool:
+        """Whether it listens."""
+        return self._server is not None
 
     def start(self) -> None:
         """Listen; on the port that it had, if it had one."""

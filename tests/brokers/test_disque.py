@@ -127,6 +127,31 @@ def test_word_of_one_process_about_a_later_delivery_of_what_it_gave_back_counts(
     assert pusher.next_available() is None
 
 
+def test_delivery_that_another_node_counts_anew_is_acknowledged(broker, disque):
+    broker.enqueue("a")
+    broker.release_many(receipts(broker.dequeue()))
+    for job in disque._jobs.values():
+        job.nacks = 0
+
+    broker.acknowledge_many(receipts(broker.dequeue()))
+
+    assert broker.next_available() is None
+
+
+def test_packages_of_one_batch_wait_half_a_minute_for_copies_at_most(broker, nodes):
+    asked, ask = [], nodes.nodes[0].ask
+
+    def listening(*commands):
+        asked.append(commands)
+        return ask(*commands)
+
+    nodes.nodes[0].ask = listening
+    broker.enqueue_many(["x"] * 300)
+    broker.enqueue("x")
+
+    assert [sum(command[3] for command in commands) for commands in asked] == [30_000, 4_000]
+
+
 def test_lease_is_renewed_where_there_is_a_copy(broker, nodes, djq_clock):
     broker.enqueue_many(["a", "b"])
     nodes.nodes[0].has_copies = False
@@ -137,6 +162,49 @@ def test_lease_is_renewed_where_there_is_a_copy(broker, nodes, djq_clock):
     djq_clock.advance(RETRY - 1)
 
     assert list(broker.dequeue()) == []
+
+
+def test_trouble_of_a_node_that_is_asked_besides_hides_no_package(broker, nodes):
+    broker.enqueue_many(["a", "b"])
+    nodes.nodes[0].has_copies = False
+    nodes.nodes[1].hangs_up = "before"
+
+    assert packages(broker.dequeue(5)) == ["a", "b"]
+
+
+def test_other_nodes_are_not_asked_about_what_was_acknowledged_here(broker, nodes):
+    broker.enqueue_many(["a"])
+    done = receipts(broker.dequeue())
+    broker.acknowledge_many(done)
+
+    broker.extend_many(done)
+
+    assert nodes.nodes[1].round_trips == 0
+
+
+def test_node_that_hung_is_left_out_for_a_minute(djq_clock):
+    with serve(FakeDisque(djq_clock)) as (server,), socket.create_server(("127.0.0.1", 0)) as hung:
+        hung.settimeout(0.05)
+        addresses = (("127.0.0.1", server.port), hung.getsockname())
+        nodes = DisqueNodes(addresses, shuffled=list, host_clock=djq_clock)
+        broker = DisqueBroker("q", nodes=nodes, retry_seconds=RETRY, wait_seconds=0)
+        asked = []
+        for seconds in (0, 59, 1):
+            djq_clock.advance(seconds)
+            broker.extend(NO_JOB)
+            asked.append(_has_come(hung))
+        broker.close()
+
+    assert asked == [True, False, True]
+
+
+def _has_come(listening):
+    try:
+        connection, _ = listening.accept()
+    except TimeoutError:
+        return False
+    connection.close()
+    return True
 
 
 @pytest.mark.parametrize("id", ["7", "", "D-7", NO_JOB, f"{NO_JOB}:1"])
@@ -222,6 +290,18 @@ def test_sending_whose_answer_is_lost_is_not_repeated(broker, nodes, when, sent)
     assert broker.queue_size() == sent
 
 
+@pytest.mark.parametrize(("count", "dead"), [(2, 1), (3, 1), (3, 2), (5, 4)])
+def test_package_is_sent_with_fewer_copies_where_nodes_are_dead(djq_clock, count, dead):
+    nodes = FakeNodes(FakeDisque(djq_clock, nodes=count))
+    broker = make_fake("q", nodes=nodes, retry_seconds=RETRY)
+    for node in nodes.nodes[:dead]:
+        node.up = False
+
+    broker.enqueue_many(["a", "b"])
+
+    assert packages(broker.dequeue(5)) == ["a", "b"]
+
+
 def test_nothing_is_sent_twice_when_all_nodes_are_gone(broker, nodes):
     for node in nodes.nodes:
         node.up = False
@@ -292,6 +372,13 @@ def test_nodes_that_do_not_answer_are_passed_over(disque):
         size = broker.queue_size()
         broker.close()
         assert size == 0
+
+
+def test_host_that_is_no_name_is_unavailable():
+    nodes = DisqueNodes((("redis..example", 7711),))
+
+    with pytest.raises(BrokerUnavailable, match="no name of a host"):
+        DisqueBroker("q", nodes=nodes, retry_seconds=RETRY).enqueue("a")
 
 
 def test_idle_connection_that_was_closed_is_no_error(disque):

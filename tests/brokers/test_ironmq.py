@@ -173,9 +173,7 @@ def test_message_is_never_sent_twice_to_a_busy_service(status):
 )
 def test_answer_that_is_none_of_the_service_s_is_unavailable_or_no_matter(verb, status, text, kind):
     broker = hearing(Answering(status, text, kind))
-    heedless = status == 200 and verb not in {
-        "enqueue", "enqueue_later", "dequeue", "extend", "extend_many", "queue_size"
-    }  # fmt: skip
+    heedless = status == 200 and verb in {"purge_queue", "delete_queue"}
 
     if heedless and kind:
         VERBS[verb](broker)
@@ -214,6 +212,29 @@ def test_larger_message_than_a_request_holds_is_refused_before_it_is_sent(broker
     assert len(broker.dequeue()[0][1]) == 262_000
 
 
+@pytest.mark.parametrize("taken", [0, 1])
+def test_batch_that_is_refused_in_part_is_taken_back_but_for_what_somebody_has(
+    broker, service, taken
+):
+    tasks = [f"t{number}" for number in range(150)]
+    answer = service.answer
+
+    def answering(*request):
+        if len(request[2]) > 65_536:
+            return 413, {"msg": "Message is too large"}
+        told = answer(*request)
+        if taken and told[0] == 201 and service.lent("q") < taken:
+            make_fake("q", service=service, retry_seconds=60).dequeue(taken)
+        return told
+
+    service.answer = answering
+
+    with pytest.raises(TaskRefused, match="too large"):
+        broker.enqueue_many([*tasks, "x" * 70_000, "y"])
+
+    assert (broker.queue_size(), broker.lock_size()) == (0, taken)
+
+
 def test_delay_of_more_than_a_week_is_refused_before_it_is_sent(broker, service):
     with pytest.raises(TaskRefused, match="604,801 were asked for"):
         broker.enqueue_later(["x"], 604_800.5)
@@ -221,6 +242,16 @@ def test_delay_of_more_than_a_week_is_refused_before_it_is_sent(broker, service)
     assert service.asked == []
     broker.enqueue_later(["x"], 604_800)
     assert service.next_available("q") == service.clock.now() + timedelta(days=7)
+
+
+def test_settings_that_are_in_a_file_that_is_gone_are_unavailable(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "iron.json").write_text(json.dumps(HERE))
+    broker = IronMqBroker("q", connect=read_server({}), retry_seconds=60)
+    (tmp_path / "iron.json").unlink()
+
+    with pytest.raises(BrokerUnavailable, match=r"iron\.json"):
+        broker.queue_size()
 
 
 def test_silent_service_is_given_up():
@@ -258,6 +289,29 @@ def test_line_of_netrc_does_not_take_the_place_of_the_token(tmp_path, service, m
 
 
 # Leases.
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "forgiven"),
+    [
+        (403, "Reservation timed out", True),
+        (403, "The RESERVATION is not yours", True),
+        (403, "Project suspended", False),
+        (404, "message not found", True),
+        (404, "Queue not found", True),
+        (404, "Not Found", False),
+        (404, "Reservation", False),
+    ],
+)
+@pytest.mark.parametrize("verb", ["acknowledge", "extend", "release", "delete"])
+def test_only_what_is_said_to_be_gone_is_taken_for_it(verb, status, words, forgiven):
+    broker = hearing(Answering(status, json.dumps({"msg": words})))
+
+    if forgiven:
+        VERBS[verb](broker)
+    else:
+        with pytest.raises(BrokerUnavailable, match=words):
+            VERBS[verb](broker)
 
 
 def test_lost_lease_among_many_leaves_the_others_acknowledged(broker, service, clock):
@@ -353,6 +407,36 @@ def test_leases_that_were_extended_before_the_service_went_are_known_by_their_ne
     broker.acknowledge_many(changed.values())
     broker.acknowledge(held[2])
     assert broker.service.queues["q"].messages == {}
+
+
+def test_lease_that_cannot_be_extended_keeps_none_of_the_others_from_it(broker, service):
+    broker.enqueue_many(["a", "b", "c"])
+    held = [receipt for receipt, _ in broker.dequeue(3)]
+    answer, trouble = service.answer, f"/{held[0].partition(':')[0]}/touch"
+
+    def answering(*request):
+        return (500, {"msg": "Internal"}) if trouble in request[1] else answer(*request)
+
+    service.answer = answering
+
+    assert list(broker.extend_many(held)) == held[1:]
+    with pytest.raises(BrokerUnavailable, match="500: Internal"):
+        broker.extend_many(held[:1])
+
+
+def test_rest_of_the_leases_is_not_asked_about_when_nobody_answers():
+    broker = IronMqBroker("q", connect=read_server(AWAY), retry_seconds=60)
+    asked = []
+
+    def extend(receipt):
+        asked.append(receipt)
+        return IronMqBroker.extend(broker, receipt)
+
+    broker.extend = extend
+
+    with pytest.raises(BrokerUnavailable):
+        broker.extend_many(["1:a", "2:b", "3:c"])
+    assert asked == ["1:a"]
 
 
 def test_service_that_goes_before_any_lease_was_extended_is_unavailable():
