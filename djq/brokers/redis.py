@@ -229,14 +229,20 @@ class RedisBroker(ConnectedToRedis):
         if self._waits_for_many:
             try:
                 taken = client.blmpop(seconds, 1, self._key, direction="LEFT", count=limit)
-            except ResponseError as error:
-                if not str(error).lower().startswith("unknown command"):
+            except RedisError as error:
+                if not _is_unknown(error):
                     raise
                 self._waits_for_many = False
             else:
                 return taken[1] if taken else []
         popped = client.blpop([self._key], seconds)
         return [popped[1]] if popped else []
+
+
+def _is_unknown(error: RedisError) -> bool:
+    """Whether the server does not know a command; in a Redis Cluster redis-py has asked it beforehand."""
+    words = str(error).lower()
+    return words.startswith("unknown command") or "command doesn't exist in redis" in words
 
 
 def _connect(client: Any) -> None:

@@ -41,16 +41,23 @@ def test_server_of_any_age_gives_many_at_once(kind, version):
     assert packages(broker.dequeue(2)) == ["c"]
 
 
-def test_server_that_does_not_know_a_command_is_asked_once_for_it():
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        redis.ResponseError("unknown command `BLMPOP`, with args beginning with: "),
+        # In a Redis Cluster, where redis-py looks the command up before it sends it.
+        redis.RedisError("BLMPOP command doesn't exist in Redis commands"),
+    ],
+    ids=["server", "cluster"],
+)
+def test_server_that_does_not_know_a_command_is_asked_once_for_it(refusal):
     asked = []
 
     class Old(FakeRedis):
         def execute_command(self, *args, **options):
             asked.append(args[0])
-            if args[0] in {"LMPOP", "BLMPOP"}:
-                raise redis.ResponseError(
-                    f"unknown command `{args[0]}`, with args beginning with: "
-                )
+            if args[0] == "BLMPOP":
+                raise refusal
             return super().execute_command(*args, **options)
 
     broker = RedisBroker("q", connect=Old, wait_seconds=0.01)
