@@ -8,12 +8,14 @@ first then. The name of that set has the list's in braces, so that a Redis Clust
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
+from redis.sentinel import MasterNotFoundError
 
 from djq.brokers.one_client import OneClient
 from djq.brokers.portions import CHARACTERS_MAX, parted
@@ -141,6 +143,12 @@ class ConnectedToRedis(OneClient, Broker):
             if self._client is None:
                 self._client = self._connect()
             yield self._client
+        except MasterNotFoundError as error:
+            # Its words show the whole clients of the Sentinels.
+            words = re.sub(r"<redis\..*> - ", "", str(error))
+            raise BrokerUnavailable(
+                f"Redis did not serve the queue {self.list_key!r}: {words}", taken_max=0
+            ) from None
         except (RedisError, RedisClusterException, OSError) as error:
             raise BrokerUnavailable(
                 f"Redis did not serve the queue {self.list_key!r}: {type(error).__name__}: {error}",
