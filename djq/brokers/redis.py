@@ -42,9 +42,10 @@ local function digits(number) return string.format('%016.0f', number) end
 
 # Keys of both: the list, what is held back, and the number of the last package held back. A package that
 # is held back has its number before it, so that no two are the same, and what is due at once keeps its order.
+# Numbers go on from the moment, so that none comes again when the last is forgotten.
 
 _HOLD = """
-local number = redis.call('INCRBY', KEYS[3], #ARGV - 2) - (#ARGV - 2)
+local number = math.max(tonumber(redis.call('GET', KEYS[3]) or '0'), now)
 local held = {}
 for place = 3, #ARGV do
   number = number + 1
@@ -52,22 +53,21 @@ for place = 3, #ARGV do
   held[#held + 1] = digits(number) .. ARGV[place]
 end
 redis.call('ZADD', KEYS[2], unpack(held))
-redis.call('EXPIRE', KEYS[3], 86400)
+redis.call('SET', KEYS[3], digits(number), 'EX', 86400)
 """
 """For how long to hold them back, and packages."""
 
 _TAKE = """
 local limit = tonumber(ARGV[2])
-local taken = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', digits(now), 'LIMIT', 0, limit)
-if #taken > 0 then
-  redis.call('ZREM', KEYS[2], unpack(taken))
-  for place, held in ipairs(taken) do taken[place] = string.sub(held, 17) end
-end
-if #taken < limit then
-  local rest = redis.call('LRANGE', KEYS[1], 0, limit - #taken - 1)
-  if #rest > 0 then redis.call('LTRIM', KEYS[1], #rest, -1) end
-  for _, package in ipairs(rest) do taken[#taken + 1] = package end
-end
+local held = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', digits(now), 'LIMIT', 0, limit)
+local rest = {}
+if #held < limit then rest = redis.call('LRANGE', KEYS[1], 0, limit - #held - 1) end
+-- Nothing is removed before all is read: an error ends a script, and undoes nothing.
+local taken = {}
+for _, package in ipairs(held) do taken[#taken + 1] = string.sub(package, 17) end
+for _, package in ipairs(rest) do taken[#taken + 1] = package end
+if #held > 0 then redis.call('ZREM', KEYS[2], unpack(held)) end
+if #rest > 0 then redis.call('LTRIM', KEYS[1], #rest, -1) end
 local first = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')
 return {first[2] and digits(math.max(tonumber(first[2]) - now, 0)) or '', taken}
 """
