@@ -8,12 +8,14 @@ first then. The name of that set has the list's in braces, so that a Redis Clust
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
+from redis.sentinel import MasterNotFoundError
 
 from djq.brokers.one_client import OneClient
 from djq.brokers.portions import CHARACTERS_MAX, parted
@@ -40,9 +42,10 @@ local function digits(number) return string.format('%016.0f', number) end
 
 # Keys of both: the list, what is held back, and the number of the last package held back. A package that
 # is held back has its number before it, so that no two are the same, and what is due at once keeps its order.
+# Numbers go on from the moment, so that none comes again when the last is forgotten.
 
 _HOLD = """
-local number = redis.call('INCRBY', KEYS[3], #ARGV - 2) - (#ARGV - 2)
+local number = math.max(tonumber(redis.call('GET', KEYS[3]) or '0'), now)
 local held = {}
 for place = 3, #ARGV do
   number = number + 1
@@ -50,22 +53,21 @@ for place = 3, #ARGV do
   held[#held + 1] = digits(number) .. ARGV[place]
 end
 redis.call('ZADD', KEYS[2], unpack(held))
-redis.call('EXPIRE', KEYS[3], 86400)
+redis.call('SET', KEYS[3], digits(number), 'EX', 86400)
 """
 """For how long to hold them back, and packages."""
 
 _TAKE = """
 local limit = tonumber(ARGV[2])
-local taken = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', digits(now), 'LIMIT', 0, limit)
-if #taken > 0 then
-  redis.call('ZREM', KEYS[2], unpack(taken))
-  for place, held in ipairs(taken) do taken[place] = string.sub(held, 17) end
-end
-if #taken < limit then
-  local rest = redis.call('LRANGE', KEYS[1], 0, limit - #taken - 1)
-  if #rest > 0 then redis.call('LTRIM', KEYS[1], #rest, -1) end
-  for _, package in ipairs(rest) do taken[#taken + 1] = package end
-end
+local held = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', digits(now), 'LIMIT', 0, limit)
+local rest = {}
+if #held < limit then rest = redis.call('LRANGE', KEYS[1], 0, limit - #held - 1) end
+-- Nothing is removed before all is read: an error ends a script, and undoes nothing.
+local taken = {}
+for _, package in ipairs(held) do taken[#taken + 1] = string.sub(package, 17) end
+for _, package in ipairs(rest) do taken[#taken + 1] = package end
+if #held > 0 then redis.call('ZREM', KEYS[2], unpack(held)) end
+if #rest > 0 then redis.call('LTRIM', KEYS[1], #rest, -1) end
 local first = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')
 return {first[2] and digits(math.max(tonumber(first[2]) - now, 0)) or '', taken}
 """
@@ -141,6 +143,12 @@ class ConnectedToRedis(OneClient, Broker):
             if self._client is None:
                 self._client = self._connect()
             yield self._client
+        except MasterNotFoundError as error:
+            # Its words show the whole clients of the Sentinels.
+            words = re.sub(r"<redis\..*> - ", "", str(error))
+            raise BrokerUnavailable(
+                f"Redis did not serve the queue {self.list_key!r}: {words}", taken_max=0
+            ) from None
         except (RedisError, RedisClusterException, OSError) as error:
             raise BrokerUnavailable(
                 f"Redis did not serve the queue {self.list_key!r}: {type(error).__name__}: {error}",
@@ -229,14 +237,20 @@ class RedisBroker(ConnectedToRedis):
         if self._waits_for_many:
             try:
                 taken = client.blmpop(seconds, 1, self._key, direction="LEFT", count=limit)
-            except ResponseError as error:
-                if not str(error).lower().startswith("unknown command"):
+            except RedisError as error:
+                if not _is_unknown(error):
                     raise
                 self._waits_for_many = False
             else:
                 return taken[1] if taken else []
         popped = client.blpop([self._key], seconds)
         return [popped[1]] if popped else []
+
+
+def _is_unknown(error: RedisError) -> bool:
+    """Whether the server does not know a command; in a Redis Cluster redis-py has asked it beforehand."""
+    words = str(error).lower()
+    return words.startswith("unknown command") or "command doesn't exist in redis" in words
 
 
 def _connect(client: Any) -> None:

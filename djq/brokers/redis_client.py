@@ -34,9 +34,11 @@ _DEFAULTS = {
     "socket_connect_timeout": TIMEOUT_SECONDS,
     "socket_keepalive": True,
 }
-_OWN_KEYS = ("receipts", "url", "cluster", "sentinels", "service_name")
+_OWN_KEYS = ("receipts", "url", "cluster", "sentinels", "service_name", "sentinel_kwargs")
 _RETRIES = ("retry", "retry_on_timeout", "retry_on_error")
 """Options of redis-py that have no effect here."""
+_SHARED = ("socket_timeout", "socket_connect_timeout", "socket_keepalive", "ssl")
+"""What begins so holds for the Sentinels too, unless `sentinel_kwargs` says otherwise."""
 _OLD_NAMES = {"charset": "encoding", "errors": "encoding_errors"}
 """Options of the manual that redis-py has renamed since."""
 
@@ -76,14 +78,20 @@ class RedisServer:
     cluster: bool = False
     sentinels: tuple[tuple[str, int], ...] = ()
     service_name: str | None = None
+    sentinel_kwargs: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+    """Arguments of the Sentinels' clients."""
 
     def __call__(self) -> Any:
-        options = {**self.options, "retry": Retry(NoBackoff(), 0)}
+        never = {"retry": Retry(NoBackoff(), 0)}
+        options = {**self.options, **never}
         if self.cluster:
             return RedisCluster(**options)
         if self.sentinels:
             watchers: Any = Sentinel  # it has no annotations
-            return watchers(list(self.sentinels), **options).master_for(self.service_name)
+            shared = {key: options[key] for key in options if key.startswith(_SHARED)}
+            watching = {**shared, **self.sentinel_kwargs, **never}
+            found = watchers(list(self.sentinels), sentinel_kwargs=watching, **options)
+            return found.master_for(self.service_name)
         return Redis(**options)
 
 
@@ -91,7 +99,7 @@ def read_server(setting: Mapping[str, Any] | str) -> RedisServer:
     """Read the setting `redis`: a URL, or a dict of redis-py's options.
 
     In the dict, djq's own keys beside `receipts`: `url` for the rest of it as a URL, `cluster` (True: a
-    Redis Cluster), or `sentinels` (pairs of host and port) with `service_name`.
+    Redis Cluster), or `sentinels` (pairs of host and port) with `service_name` and `sentinel_kwargs`.
 
     Raises:
         ConfigError: It is no URL of Redis, or has an option that redis-py does not know.
@@ -101,17 +109,21 @@ def read_server(setting: Mapping[str, Any] | str) -> RedisServer:
     options |= {_OLD_NAMES.get(key, key): given[key] for key in given if key not in _OWN_KEYS}
     for key in _RETRIES:
         options.pop(key, None)
-    try:
-        # It does not connect; it says what it does not know.
-        Redis(**options).close()
-    except (TypeError, ValueError) as error:
-        words = str(error).replace("AbstractConnection.__init__() ", "")
-        raise ConfigError(f"Q_CLUSTER['redis'] has an option that is wrong: {words}") from None
+    _try_out(options, "Q_CLUSTER['redis']")
+    watching = given.get("sentinel_kwargs") or {}
+    if not isinstance(watching, Mapping):
+        raise ConfigError(
+            "Q_CLUSTER['redis']['sentinel_kwargs'] has to be a dict of redis-py's options for the "
+            "Sentinels."
+        )
+    watching = {key: watching[key] for key in watching if key not in _RETRIES}
+    _try_out(watching, "Q_CLUSTER['redis']['sentinel_kwargs']")
     server = RedisServer(
         options=options,
         cluster=given.get("cluster") is True,
         sentinels=_pairs(given.get("sentinels") or ()),
         service_name=given.get("service_name"),
+        sentinel_kwargs=watching,
     )
     if bool(server.sentinels) != bool(server.service_name):
         raise ConfigError(
@@ -121,6 +133,15 @@ def read_server(setting: Mapping[str, Any] | str) -> RedisServer:
     if server.cluster and server.sentinels:
         raise ConfigError("Q_CLUSTER['redis'] has 'cluster' and 'sentinels'; remove one of them.")
     return server
+
+
+def _try_out(options: Mapping[str, Any], place: str) -> None:
+    """Make a client, which does not connect; it says what it does not know."""
+    try:
+        Redis(**options).close()
+    except (TypeError, ValueError) as error:
+        words = str(error).replace("AbstractConnection.__init__() ", "")
+        raise ConfigError(f"{place} has an option that is wrong: {words}") from None
 
 
 def _from_url(url: object) -> dict[str, Any]:

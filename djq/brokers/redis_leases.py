@@ -10,7 +10,7 @@ sending. A second set has what is held back, so that it is not taken for what is
 
 The receipt is `<id>:<deliveries>`. The count never goes back, so that the receipt of a lost lease fits no
 delivery any more; beside it stand how many deliveries were given back unbegun, and whether the package is
-out or back. Every verb is one script, which the server runs whole or not at all, by its own clock. Nothing
+out or back. Every verb is one script, which nothing else comes between, by the server's own clock. Nothing
 of an acknowledged package is left.
 
 Who finds nothing waits at a list, the bell, for at most a second, or until the next lease ends. Who sends

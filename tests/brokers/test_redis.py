@@ -13,6 +13,7 @@ from fakeredis import FakeRedis, FakeServer
 from djq.brokers.redis import RedisBroker
 from djq.brokers.redis_client import read_server
 from djq.brokers.redis_leases import LeasingRedisBroker
+from djq.exceptions import BrokerUnavailable
 from tests.brokers.redis_parts import BROKERS, KINDS, on_redis, packages
 from tests.caches import REDIS_URL
 
@@ -41,16 +42,23 @@ def test_server_of_any_age_gives_many_at_once(kind, version):
     assert packages(broker.dequeue(2)) == ["c"]
 
 
-def test_server_that_does_not_know_a_command_is_asked_once_for_it():
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        redis.ResponseError("unknown command `BLMPOP`, with args beginning with: "),
+        # In a Redis Cluster, where redis-py looks the command up before it sends it.
+        redis.RedisError("BLMPOP command doesn't exist in Redis commands"),
+    ],
+    ids=["server", "cluster"],
+)
+def test_server_that_does_not_know_a_command_is_asked_once_for_it(refusal):
     asked = []
 
     class Old(FakeRedis):
         def execute_command(self, *args, **options):
             asked.append(args[0])
-            if args[0] in {"LMPOP", "BLMPOP"}:
-                raise redis.ResponseError(
-                    f"unknown command `{args[0]}`, with args beginning with: "
-                )
+            if args[0] == "BLMPOP":
+                raise refusal
             return super().execute_command(*args, **options)
 
     broker = RedisBroker("q", connect=Old, wait_seconds=0.01)
@@ -131,6 +139,27 @@ def test_client_that_decodes_answers_is_as_good(redis_name, kind):
 
     assert package == "ü"
     assert (tracking is None, receipt is None) == ((kind == "list"),) * 2
+
+
+def test_what_is_held_back_stays_when_the_list_cannot_be_read(redis_name, server):
+    broker = on_redis("list", redis_name)
+    broker.enqueue_later(["x"], 0)
+    server.set(f"djq:{redis_name}:q", "text")
+
+    with pytest.raises(BrokerUnavailable, match="WRONGTYPE"):
+        broker.dequeue(5)
+
+    server.delete(f"djq:{redis_name}:q")
+    assert packages(broker.dequeue(5)) == ["x"]
+
+
+def test_same_package_is_held_back_twice_though_the_last_number_was_forgotten(redis_name, server):
+    broker = on_redis("list", redis_name)
+    broker.enqueue_later(["same"], 1_000)
+    server.delete(f"{{djq:{redis_name}:q}}:number")
+    broker.enqueue_later(["same"], 2_000)
+
+    assert server.zcard(f"{{djq:{redis_name}:q}}:later") == 2
 
 
 # Processes.

@@ -16,7 +16,7 @@ from djq.brokers.redis_cache import find_cache
 from djq.brokers.redis_client import read_server
 from djq.brokers.redis_leases import LeasingRedisBroker
 from djq.conf import get_config
-from djq.exceptions import ConfigError
+from djq.exceptions import BrokerUnavailable, ConfigError
 from djq.wiring import wired
 from djq_testing.clock import ManualClock
 from tests.caches import REDIS_CACHES, REDIS_URL
@@ -103,6 +103,8 @@ def test_silent_server_is_given_up_unless_the_settings_say_otherwise():
         ({"service_name": "s"}, "'sentinels' and"),
         ({"sentinels": ["hunter2"], "service_name": "s"}, "list of .host, port."),
         ({"sentinels": 5, "service_name": "s"}, "list of .host, port."),
+        ({"sentinel_kwargs": "hunter2"}, "'sentinel_kwargs'. has to be a dict"),
+        ({"sentinel_kwargs": {"hots": "hunter2"}}, "'sentinel_kwargs'. has an .* 'hots'"),
         ({"cluster": True, "sentinels": [("h", 1)], "service_name": "s"}, "remove one"),
     ],
 )
@@ -130,6 +132,42 @@ def test_sentinels_name_the_server():
     assert (pool.service_name, pool.is_master, pool.connection_kwargs["db"]) == ("main", True, 3)
     assert len(pool.sentinel_manager.sentinels) == 2
     assert pool.make_connection().retry._retries == 0
+
+
+def test_sentinels_are_asked_once_and_have_options_of_their_own():
+    client = read_server(
+        {
+            "sentinels": [("127.0.0.1", 1)],
+            "service_name": "main",
+            "password": "server's",
+            "ssl": True,
+            "sentinel_kwargs": {"password": "sentinel's", "socket_timeout": 2},
+        }
+    )()
+
+    (sentinel,) = client.connection_pool.sentinel_manager.sentinels
+    made = sentinel.connection_pool.connection_kwargs
+    assert made["retry"].get_retries() == 0
+    assert (made["password"], made["socket_timeout"]) == ("sentinel's", 2)
+    assert made["socket_connect_timeout"] == 5.0
+    assert sentinel.connection_pool.connection_class is redis.SSLConnection
+
+
+def test_sentinels_that_are_away_are_told_in_few_words():
+    setting = {
+        "sentinels": [("127.0.0.1", 1)],
+        "service_name": "main",
+        "sentinel_kwargs": {"username": "hunter2", "password": "hunter2"},
+    }
+    broker = RedisBroker("q", connect=read_server(setting))
+
+    with pytest.raises(
+        BrokerUnavailable, match=r"No master found for 'main' : .*Connection"
+    ) as caught:
+        broker.enqueue("x")
+
+    assert "<redis" not in str(caught.value)
+    assert "hunter2" not in str(caught.value)
 
 
 # Which broker is made.
