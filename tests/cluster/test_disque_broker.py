@@ -14,6 +14,8 @@ from tests.cluster import tasks
 from tests.cluster.broker_promises import BrokerPromises, Reach
 from tests.cluster.harness import wait_until
 
+pytestmark = pytest.mark.thorough
+
 TASKS = 300
 
 

@@ -14,6 +14,8 @@ from djq_testing.fakes.ironmq import IronMqService
 from djq_testing.fakes.ironmq_server import serve
 from tests.cluster.broker_promises import BrokerPromises, Reach
 
+pytestmark = pytest.mark.thorough
+
 
 class IronMqPromises(BrokerPromises):
     @pytest.fixture

@@ -16,6 +16,8 @@ from djq.tasks import async_iter, count_group, fetch, fetch_group
 from tests.caches import REDIS_CACHES, REDIS_URL, redis_prefix
 from tests.cluster.harness import ALIAS, marks_of, wait_until
 
+pytestmark = pytest.mark.thorough
+
 ITERS = int(os.environ.get("DJQ_TEST_ITERS", "20"))
 ELEMENTS = 200
 ITERS_A_KILL = 10

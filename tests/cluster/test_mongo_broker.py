@@ -8,6 +8,8 @@ import pytest
 
 from tests.cluster.broker_promises import BrokerPromises, Reach
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.mark.servers
 class TestMongo(BrokerPromises):

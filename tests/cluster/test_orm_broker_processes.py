@@ -17,6 +17,8 @@ from djq.results.database import DatabaseStore
 from djq_testing.clock import ManualClock
 from djq_testing.contract.samples import element, finished, messages, task_id
 
+pytestmark = pytest.mark.thorough
+
 PROCESSES = 4
 ROWS = 1_000
 SECONDS_MAX = 60

@@ -8,6 +8,8 @@ from tests import settings
 from tests.cluster.broker_promises import BrokerPromises, Reach
 from tests.cluster.harness import SERVERS, on
 
+pytestmark = pytest.mark.thorough
+
 
 @on("postgres", "mariadb")
 class TestOrm(BrokerPromises):

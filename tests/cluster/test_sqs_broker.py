@@ -9,6 +9,8 @@ import pytest
 from tests.cluster.broker_promises import BrokerPromises, Reach
 from tests.sqs_servers import IDENTITY
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.mark.servers
 class TestSqs(BrokerPromises):

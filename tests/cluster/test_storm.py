@@ -18,6 +18,8 @@ from djq.tasks import async_task
 from tests.cluster import tasks
 from tests.cluster.harness import marks_of, wait_until
 
+pytestmark = pytest.mark.thorough
+
 RUNS = int(os.environ.get("DJQ_STORM_RUNS", "2"))
 SEEDS = {"sqlite": range(RUNS), "postgres": range(RUNS), "mariadb": [1]}
 """With an odd seed the sentinel is killed too."""
