@@ -28,7 +28,7 @@ def test_an_order_that_is_not_acknowledged_is_delivered_again(order, djq_broker,
     assert djq_broker.dequeue(5) == []
 
 
-@pytest.mark.djq_broker("memory", "orm", "redis", "sqs")
+@pytest.mark.djq_broker("memory", "orm", "redis", "disque")
 def test_an_order_is_paid_on_each_broker(client, lamp, djq_broker, djq_cluster):
     form = {"email": "ada@example.com", "product": lamp.pk, "quantity": 1}
     client.post(reverse("place-order"), form)
