@@ -224,7 +224,8 @@ def test_waiting_for_a_thousand_costs_fewer_than_a_hundred_queries():
     ours = [query for query in asked.captured_queries if query["sql"].startswith("SELECT")]
 
     assert len(values) == 1_000
-    assert 10 < growing.counts <= len(ours) < 100
+    # A busy machine looks less often.
+    assert 3 < growing.counts <= len(ours) < 100
 
 
 # The methods of Task.
