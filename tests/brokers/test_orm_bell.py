@@ -348,7 +348,8 @@ def test_connection_that_listens_is_none_of_the_pool(postgres, add_database, wit
     broker.close()
     assert listeners(postgres) == []
     assert pool.get_stats()["pool_size"] == 1
-    pool.close()
+    connections["pooled"].close()
+    connections["pooled"].close_pool()  # Django keeps pools by alias, closed ones too
 
 
 def test_broker_that_listens_can_be_pickled(postgres, with_bell):
