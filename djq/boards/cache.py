@@ -14,14 +14,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from hashlib import sha256
 from zlib import crc32
 
 from django.core.cache.backends.base import BaseCache
-from django.core.cache.backends.db import BaseDatabaseCache
-from django.db import Error, connections, router
 
+from djq.cache_connections import drop_broken_connections
 from djq.exceptions import BoardUnavailable, DjqError
 
 BLOCK = 64
@@ -100,18 +99,7 @@ class CacheBoard:
         except DjqError:
             raise
         except Exception as error:  # each kind of cache raises errors of its own
-            if isinstance(self._cache, BaseDatabaseCache):
-                _drop_broken_connections(self._cache)
+            drop_broken_connections(self._cache)
             raise BoardUnavailable(
                 f"the cache ({type(self._cache).__name__}): {type(error).__name__}: {error}"
             ) from error
-
-
-def _drop_broken_connections(cache: BaseDatabaseCache) -> None:
-    """Have the next call open a new connection, where the one of this cache is lost."""
-    model = cache.cache_model_class
-    for alias in {router.db_for_read(model), router.db_for_write(model)}:
-        connection = connections[alias]
-        if not connection.in_atomic_block:
-            with suppress(Error):
-                connection.close_if_unusable_or_obsolete()

@@ -12,15 +12,15 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import attrs
 from django.core.cache.backends.base import BaseCache
 from django.core.cache.backends.db import BaseDatabaseCache
-from django.db import Error, connections, router
 
+from djq.cache_connections import drop_broken_connections
 from djq.core.call import load_value
 from djq.core.gathering import RESULTS_BYTES_MAX, Gathered
 from djq.core.message import Finished, TaskMessage, plain
@@ -300,19 +300,8 @@ class CacheStore:
         except DjqError:
             raise
         except Exception as error:  # each kind of cache raises errors of its own
-            if isinstance(self._cache, BaseDatabaseCache):
-                _drop_broken_connections(self._cache)
+            drop_broken_connections(self._cache)
             raise StoreUnavailable(
                 f"the cache ({type(self._cache).__name__}) did not serve the results: "
                 f"{type(error).__name__}: {error}".rstrip()
             ) from error
-
-
-def _drop_broken_connections(cache: BaseDatabaseCache) -> None:
-    """Have the next call open a new connection, where the one of this cache is lost."""
-    model = cache.cache_model_class
-    for alias in {router.db_for_read(model), router.db_for_write(model)}:
-        connection = connections[alias]
-        if not connection.in_atomic_block:
-            with suppress(Error):
-                connection.close_if_unusable_or_obsolete()
