@@ -10,14 +10,18 @@ from types import FrameType
 
 AGAIN_SECONDS = 0.5
 """Somebody may have taken the first alarm for an error of his own, and tried again."""
+IMPORTING = "<frozen importlib._bootstrap>"
+"""The file of the code that imports."""
 
 
 @contextmanager
 def at_most(seconds: float) -> Iterator[None]:
     """End what is done inside with `TimeoutError` when it takes longer.
 
-    A wait in a library of C may end only when that comes back. Nothing is bounded in another thread than
-    the main one, on a system without alarms, or where the alarm is somebody else's already.
+    A wait in a library of C may end only when that comes back, and an import is not ended at all: a
+    library cut short on its way in is never whole again, while an import waits for nobody. Nothing is
+    bounded in another thread than the main one, on a system without alarms, or where the alarm is
+    somebody else's already.
     """
     if (
         threading.current_thread() is not threading.main_thread()
@@ -28,8 +32,8 @@ def at_most(seconds: float) -> Iterator[None]:
         return
     is_over = False
 
-    def end(_number: int, _frame: FrameType | None) -> None:
-        if not is_over:
+    def end(_number: int, frame: FrameType | None) -> None:
+        if not is_over and not _imports(frame):
             raise TimeoutError(f"it took longer than {seconds} s")
 
     before = signal.signal(signal.SIGALRM, end)
@@ -40,3 +44,11 @@ def at_most(seconds: float) -> Iterator[None]:
         is_over = True
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, signal.SIG_DFL if before is None else before)
+
+
+def _imports(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename == IMPORTING:
+            return True
+        frame = frame.f_back
+    return False

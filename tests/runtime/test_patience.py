@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import signal
 import socket
+import sys
 import threading
 from contextlib import suppress
 
@@ -35,6 +37,23 @@ def test_who_takes_the_alarm_for_his_own_error_is_ended_all_the_same(silent):
 
     with pytest.raises(TimeoutError), at_most(0.05):
         receive_stubbornly()
+
+
+def test_an_import_is_not_cut_short(tmp_path, monkeypatch, silent):
+    """A library that was may lack parts of itself for as long as the process lives."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "slow_to_import.py").write_text(
+        "import time\nend = time.monotonic() + 0.1\nwhile time.monotonic() < end: pass\nwhole = True\n"
+    )
+
+    def import_and_wait():
+        importlib.import_module("slow_to_import")
+        silent[0].recv(1)
+
+    with pytest.raises(TimeoutError), at_most(0.02):
+        import_and_wait()
+
+    assert sys.modules.pop("slow_to_import").whole
 
 
 def test_work_in_time_is_left_alone_and_no_alarm_stays():
