@@ -76,6 +76,8 @@ SERVERS: dict[str, dict[str, Any]] = {
     "postgres": _server("POSTGRES", "django.db.backends.postgresql", "postgres", 5432, "postgres"),
     "mariadb": _server("MARIADB", "django.db.backends.mysql", "information_schema", 3306, "root"),
 }
+# Nothing here outlives a crash of the server, and disks may be slow.
+SERVERS["postgres"]["OPTIONS"] = {"options": "-c synchronous_commit=off"}
 SERVERS["mariadb"]["OPTIONS"] = {"charset": "utf8mb4"}
 SERVERS["mariadb"]["TEST"]["CHARSET"] = "utf8mb4"
 

@@ -11,7 +11,7 @@ from djq.tasks import async_task, fetch
 from tests.cluster import tasks
 from tests.cluster.harness import wait_until
 
-PROMPT_SECONDS = 1.0
+PROMPT_SECONDS = 4.0
 SEATS = 5
 """Sentinel, pusher, monitor, two workers."""
 

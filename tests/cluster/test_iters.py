@@ -18,9 +18,9 @@ from tests.cluster.harness import ALIAS, marks_of, wait_until
 
 pytestmark = pytest.mark.thorough
 
-ITERS = int(os.environ.get("DJQ_TEST_ITERS", "20"))
+ITERS = int(os.environ.get("DJQ_TEST_ITERS", "12"))
 ELEMENTS = 200
-ITERS_A_KILL = 10
+ITERS_A_KILL = 6
 KILL_EVERY_SECONDS = 1.0
 SECONDS_MAX = 60
 

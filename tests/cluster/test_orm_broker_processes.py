@@ -20,7 +20,7 @@ from djq_testing.contract.samples import element, finished, messages, task_id
 pytestmark = pytest.mark.thorough
 
 PROCESSES = 4
-ROWS = 1_000
+ROWS = 400
 SECONDS_MAX = 60
 
 SQLITE_OPTIONS = {
@@ -168,7 +168,7 @@ def test_no_failure_shuts_out_a_success_on_a_server(server_database, tmp_path):
     assert_no_failure_shuts_out_a_success(server_database, tmp_path)
 
 
-ITERS = 25
+ITERS = 12
 ELEMENTS = 8 * PROCESSES
 
 

@@ -19,7 +19,8 @@ RUNNING = 2
 QUEUED = 50
 ALL = RUNNING + QUEUED
 SLOW_SECONDS = 0.7
-PROMPT_SECONDS = 1.0
+PROMPT_SECONDS = 4.0
+"""Less than any wait that there is to cut short, and enough for a busy machine."""
 
 STOP_LINES = [
     r"INFO Q Cluster-{pid} stopping\.",
