@@ -123,6 +123,21 @@ def test_lease_that_sqs_cannot_give_is_refused():
 
 
 @pytest.mark.parametrize(
+    ("timeouts", "silence"),
+    [({}, 20), ({"connect_timeout": 1}, 12), ({"connect_timeout": 1, "read_timeout": 40}, 82)],
+)
+def test_lease_that_ends_while_s3_may_be_silent_is_refused(timeouts, silence):
+    setting = {**DOCUMENTED, **timeouts}
+    made(**setting, retry=silence)
+    made(**setting, s3_bucket="large", retry=silence + 1)
+
+    with pytest.raises(
+        ConfigError, match=rf"'retry'\] = {silence} is too short .* Set 'retry' above {silence},"
+    ):
+        made(**setting, s3_bucket="large", retry=silence)
+
+
+@pytest.mark.parametrize(
     ("setting", "words"),
     [
         ({"region": "eu-west-1"}, "'region', which is none of .*aws_region"),
