@@ -115,7 +115,10 @@ def _words(error: Exception, given: Mapping[str, Any]) -> str:
             "hold a password). Write mongodb://user:password@host:27017/database; a password with one of "
             "/ : @ ? # % in it has to be percent-encoded. The options are those of pymongo's MongoClient."
         )
-    if any(str(value) in str(error) for value in given.values()):
+    # With what is unknown pymongo names the option alone.
+    unknown = str(error).startswith("Unknown option")
+    values = filter(None, map(str, given.values()))
+    if not unknown and any(value in str(error) for value in values):
         return (
             f"Q_CLUSTER['mongo'] has an option whose value pymongo does not take: {type(error).__name__}. "
             "The options are those of pymongo's MongoClient."

@@ -89,6 +89,9 @@ def test_silent_server_is_given_up_unless_the_settings_say_otherwise(setting, ex
     ("setting", "words"),
     [
         ({"hots": "hunter2"}, "Unknown option:? hots"),
+        ({"hots": "", "username": ""}, "Unknown option:? hots"),
+        ({"hots": "o"}, "Unknown option:? hots"),
+        ({"username": "", "maxPoolSize": "hunter2"}, "maxPoolSize must be an integer"),
         ({"port": "hunter2"}, "port must be an instance of int"),
         ({"password": 5}, "password, value must be an instance of str"),
         ({"authMechanism": "hunter2"}, "authMechanism must be in"),
