@@ -220,7 +220,11 @@ class MongoBroker(Broker):
         return f"MongoDB {told.get('version', '')}".strip()
 
     def close(self) -> None:
-        database = self._database
+        """Let go of the client; the next verb makes another, or finds the one that others use.
+
+        What a child has inherited is left alone: to end its sessions is the parent's.
+        """
+        database = self._database if self._pid == os.getpid() else None
         self._forget_connection()
         if database is not None:
             with suppress(PyMongoError, OSError):

@@ -11,6 +11,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from math import inf, nan
+from uuid import uuid4
 
 import pytest
 from pymongo.errors import DocumentTooLarge
@@ -507,6 +508,72 @@ def test_child_of_a_fork_has_a_client_of_its_own(mongo_port):
         )
 
     assert (told.returncode, told.stdout) == (0, ""), told.stderr
+
+
+CLOSED_IN_A_CHILD = """
+import os, sys
+from pymongo import MongoClient
+from pymongo.monitoring import CommandListener
+from djq.brokers.mongo import MongoBroker
+from djq.brokers.mongo_client import read_server
+
+said = []
+class Heard(CommandListener):
+    def started(self, event):
+        said.append(event.command_name)
+    def succeeded(self, event): pass
+    def failed(self, event): pass
+
+class Watched(MongoClient):
+    def close(self):
+        said.append("close")
+        super().close()
+
+options = {"host": "127.0.0.1", "port": int(sys.argv[1]), "event_listeners": [Heard()]}
+database, queue = sys.argv[2:]
+for connect in (
+    read_server(options, database), lambda: Watched(**options).get_database(database)
+):
+    broker = MongoBroker(queue, connect=connect, retry_seconds=60)
+    broker.enqueue("a")
+    said.clear()
+    child = os.fork()
+    if not child:
+        broker.close()
+        os._exit(len(said))
+    assert os.waitpid(child, 0)[1] == 0, "the child has spoken"
+    assert broker.queue_size() == 1
+    broker.delete_queue()
+    broker.close()
+"""
+
+
+@servers
+def test_child_of_a_fork_that_closes_leaves_the_parent_s_client_alone(mongo_port):
+    port = mongo_port("secantus")
+    words = [str(port), DATABASE, uuid4().hex]
+    told = subprocess.run(
+        [sys.executable, "-c", CLOSED_IN_A_CHILD, *words],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert (told.returncode, told.stdout) == (0, ""), told.stderr
+
+
+@servers
+def test_closing_one_of_two_brokers_leaves_the_other_its_connections(make_broker):
+    first, second = make_broker(), make_broker()
+    first.enqueue("a")
+    second.enqueue("b")
+    client = second._database.client
+
+    first.close()
+
+    assert packages(second.dequeue(5)) == ["a", "b"]
+    assert second._database.client is client
 
 
 @servers
