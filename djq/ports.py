@@ -275,13 +275,13 @@ class ScheduleStore(Protocol):
 
 
 class Received(tuple[str | None, str | bytes]):
-    """What a broker gives: the documented pair (receipt, package), and how often it was given.
-
-    Deliveries that were released unbegun are not among those.
-    """
+    """What a broker gives: the documented pair (receipt, package), and what is known of it."""
 
     attempt: int | None
-    """None: the broker does not count."""
+    """How often it was given, but for what was released unbegun. None: the broker does not count."""
+
+    left_because: str | None = None
+    """Why this cluster is to leave it in the queue, and what to do; the log has it. None: it is not."""
 
     def __new__(cls, receipt: str | None, package: str | bytes, attempt: int | None = None) -> Self:
         self = super().__new__(cls, (receipt, package))

@@ -77,6 +77,9 @@ _says(events.BatchSaved, logging.INFO)(lambda e: f"Processed {e.count} tasks")
 _says(events.PackageRefused, logging.ERROR)(
     lambda e: f"a package was refused and failed with the broker (receipt {e.receipt}): {e.reason}"
 )
+_says(events.PackageLeft, logging.ERROR)(
+    lambda e: f"a package was left in the queue for another cluster: {e.reason}"
+)
 _says(events.PackagesAdrift, logging.ERROR)(
     lambda e: (
         f"up to {e.count_max} packages may be lost: the broker's answer did not come, "

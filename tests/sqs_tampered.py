@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from botocore.exceptions import ClientError, ConnectTimeoutError
 
+from djq.brokers.sqs import SqsBroker
+from djq.brokers.sqs_large import LargePackages
 from djq_testing.fakes.s3 import MemoryS3
+
+RETRY_SECONDS = 60
 
 
 def packages(taken):
@@ -94,3 +98,10 @@ class Bucket(MemoryS3):
         self.calls["DeleteObjects"] += 1
         objects = asked["Delete"]["Objects"]
         return {"Errors": [{**each, "Code": "AccessDenied"} for each in objects]}
+
+
+def with_bucket(connect, bucket, **options):
+    """A broker whose large packages go to this bucket."""
+    large = LargePackages(bucket="b", queue="q", connect=lambda _: bucket)
+    around = {"retry_seconds": RETRY_SECONDS, "wait_seconds": 0, "large": large}
+    return SqsBroker("q", connect=connect, **around, **options)

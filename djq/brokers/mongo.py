@@ -45,11 +45,15 @@ ONE_CALL_MAX = 1_000
 """Most packages in one statement."""
 PAYLOAD_BYTES_MAX = 16_000_000
 """MongoDB takes 16,777,216 bytes in a document; the rest is room for the other fields."""
+SECONDS_MAX = 3_155_760_000
+"""A hundred years: moments in microseconds are to fit into the 64 bits of a number."""
 WORDS_MAX = 300
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _RECEIPT = re.compile(r"([^:]+):(\d{1,9})")
+_LONE = re.compile(r"[\ud800-\udfff]")
+"""Half a character, which no text in UTF-8 has."""
 
 # Whoever set up the client may have asked for other types.
 _PLAIN: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True)
@@ -98,14 +102,19 @@ class MongoBroker(Broker):
         connection breaks meanwhile, they may have been sent all the same, from the first to any other.
 
         Raises:
-            TaskRefused: One is larger than a document may be; nothing was sent.
+            TaskRefused: One is larger than a document may be, or cannot be encoded; nothing was sent.
         """
         return self.enqueue_later(tasks, 0)
 
     def enqueue_later(self, tasks: Sequence[str], seconds: float) -> list[str | None]:
-        """As `enqueue_many`, for packages that are due so many seconds from now."""
+        """As `enqueue_many`, for packages that are due so many seconds from now: a hundred years at most."""
         for task in tasks:
-            _refuse_too_large(task)
+            _refuse_unfit(task)
+        if not abs(seconds) <= SECONDS_MAX:
+            raise TaskRefused(
+                f"MongoDB holds a package back for {SECONDS_MAX:,} seconds at most (a hundred years), and "
+                f"this one was to wait for {seconds:,}; send it with a shorter delay"
+            )
         ids = [str(ObjectId()) for _ in tasks]
         if not ids:
             return []
@@ -175,6 +184,8 @@ class MongoBroker(Broker):
         if _RECEIPT.fullmatch(id):
             self.acknowledge(id)
             return
+        if _LONE.search(id):
+            return
         with self._served() as packages:
             packages.delete_one({"_id": id, "queue": self.list_key})
 
@@ -209,7 +220,11 @@ class MongoBroker(Broker):
         return f"MongoDB {told.get('version', '')}".strip()
 
     def close(self) -> None:
-        database = self._database
+        """Let go of the client; the next verb makes another, or finds the one that others use.
+
+        What a child has inherited is left alone: to end its sessions is the parent's.
+        """
+        database = self._database if self._pid == os.getpid() else None
         self._forget_connection()
         if database is not None:
             with suppress(PyMongoError, OSError):
@@ -323,7 +338,10 @@ def _received(document: Mapping[str, Any]) -> Received:
     return Received(receipt, document["payload"], deliveries - document["unbegun"])
 
 
-def _refuse_too_large(task: str) -> None:
+def _refuse_unfit(task: str) -> None:
+    lone = _LONE.search(task)
+    if lone:
+        raise TaskRefused(f"MongoDB takes no package with the character {lone[0]!r} in it")
     size = len(task.encode())
     if size > PAYLOAD_BYTES_MAX:
         raise TaskRefused(
@@ -338,6 +356,7 @@ def _held(receipts: Iterable[str]) -> Iterator[dict[str, Any]]:
     A receipt of another broker stands for no package here.
     """
     matches = [match for match in map(_RECEIPT.fullmatch, receipts) if match]
+    matches = [match for match in matches if not _LONE.search(match[1])]
     for start in range(0, len(matches), ONE_CALL_MAX):
         ids = defaultdict(list)
         for match in matches[start : start + ONE_CALL_MAX]:

@@ -1,12 +1,17 @@
 """From the settings `mongo` and `mongo_db` to a client of pymongo that never repeats a command.
 
 pymongo says a write or a read again when its answer is lost, unless it is told not to. Here nothing is
-repeated; the cluster knows what may be. Nothing connects before a `MongoServer` is called: each process
-makes a client of its own, since pymongo's, with its threads, is of no use after a fork.
+repeated; the cluster knows what may be. Nothing connects before a `MongoServer` is called.
+
+All threads of a process that were told the same options share one client, which has a pool of connections
+for them. The last one that closes it ends it; one that is never closed lives as long as the process. A child
+makes clients of its own, since pymongo's, with its threads, is of no use after a fork.
 """
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
@@ -50,9 +55,55 @@ def make_broker(
     return MongoBroker(list_key, connect=server, retry_seconds=config.retry, **around)
 
 
+class SharedClient(MongoClient[dict[str, Any]]):
+    """A client of all in this process who have the same options; `close` says that one needs it no more."""
+
+    users = 0
+
+    def close(self) -> None:
+        if _clients_here().leave(self):
+            super().close()
+
+
+class _Clients:
+    """The clients of one process that are in use."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: list[tuple[Mapping[str, Any], SharedClient]] = []
+
+    def join(self, options: Mapping[str, Any]) -> SharedClient:
+        """Give the client with these options; for each time it is to be closed once."""
+        with self._lock:
+            client = next((client for given, client in self._open if given == options), None)
+            if client is None:
+                client = SharedClient(**options)
+                self._open.append((options, client))
+            client.users += 1
+            return client
+
+    def leave(self, client: SharedClient) -> bool:
+        """One needs it no more; give whether nobody does."""
+        with self._lock:
+            client.users -= 1
+            if client.users > 0:
+                return False
+            # By identity: to pymongo all clients of one server are equal.
+            self._open = [pair for pair in self._open if pair[1] is not client]
+            return True
+
+
+_CLIENTS: dict[int, _Clients] = {}
+"""By process: what a child has inherited is kept, and never touched."""
+
+
+def _clients_here() -> _Clients:
+    return _CLIENTS.setdefault(os.getpid(), _Clients())
+
+
 @attrs.frozen(kw_only=True)
 class MongoServer:
-    """Where the queue is. Call it for the database, over a new client."""
+    """Where the queue is. Call it for the database, over the client of this process, and close that once."""
 
     options: Mapping[str, Any] = attrs.field(repr=False)
     """Arguments of pymongo's client."""
@@ -60,7 +111,10 @@ class MongoServer:
     """None: the one that the URI names, or `DATABASE`."""
 
     def __call__(self) -> Any:
-        client: MongoClient[dict[str, Any]] = MongoClient(**self.options)
+        return self.database_of(_clients_here().join(self.options))
+
+    def database_of(self, client: MongoClient[dict[str, Any]]) -> Any:
+        """The database at this client."""
         if self.database is not None:
             return client.get_database(self.database)
         return client.get_default_database(DATABASE)
@@ -90,7 +144,7 @@ def _try(server: MongoServer, given: Mapping[str, Any]) -> None:
             key: options[key] for key in options if not key.lower().startswith(("host", "srv"))
         }
     try:
-        database = attrs.evolve(server, options=options)()
+        database = server.database_of(MongoClient(**options))
     except InvalidName:
         raise ConfigError(
             f"Q_CLUSTER['mongo_db'] = {server.database!r:.80} cannot be the name of a database: MongoDB "
@@ -115,7 +169,10 @@ def _words(error: Exception, given: Mapping[str, Any]) -> str:
             "hold a password). Write mongodb://user:password@host:27017/database; a password with one of "
             "/ : @ ? # % in it has to be percent-encoded. The options are those of pymongo's MongoClient."
         )
-    if any(str(value) in str(error) for value in given.values()):
+    # With what is unknown pymongo names the option alone.
+    unknown = str(error).startswith("Unknown option")
+    values = filter(None, map(str, given.values()))
+    if not unknown and any(value in str(error) for value in values):
         return (
             f"Q_CLUSTER['mongo'] has an option whose value pymongo does not take: {type(error).__name__}. "
             "The options are those of pymongo's MongoClient."

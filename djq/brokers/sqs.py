@@ -6,6 +6,8 @@ more, and then told. SQS delivers in any order, and now and then twice.
 
 The handle of a lost lease is void only from the next delivery on, and to some servers that speak SQS never.
 So that a late word about what was given back does no harm, the handles that were are remembered.
+
+What is due later than SQS can hold it back comes too early, and is hidden again (`sqs_later`).
 """
 
 from __future__ import annotations
@@ -14,12 +16,20 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from math import ceil
+from math import ceil, inf
 from typing import Any, ClassVar, TypeVar
 from uuid import uuid4
 
-from djq.brokers.sqs_large import UNREAD, LargePackages, is_pointer, pointer_of
-from djq.brokers.sqs_queue import ConnectedToSqs, Told, is_failed, unsent
+from djq.brokers.sqs_large import UNOPENED, LargePackages, is_pointer, pointer_of
+from djq.brokers.sqs_later import (
+    ATTRIBUTE,
+    Attempts,
+    bytes_beside,
+    held_back,
+    hidden_seconds,
+    moment_of,
+)
+from djq.brokers.sqs_queue import KEPT_SECONDS, ConnectedToSqs, Told, is_failed, unsent
 from djq.exceptions import BrokerUnavailable, TaskRefused
 from djq.ports import Received
 
@@ -31,14 +41,18 @@ MESSAGE_BYTES = 262_144
 """Most bytes of a message, unless the settings say otherwise; AWS takes 1 MiB since 2025."""
 AT_ONCE = 8
 """A client of boto3 has ten connections."""
-DELAY_SECONDS_MAX = 900
 WAIT_SECONDS = 1
 """How long an empty `dequeue` waits; a stop of the cluster waits as long."""
 GIVEN_BACK_MAX = 10_000
 """So many handles of what was given back are remembered."""
-UNFETCHED_MAX = 10_000
-"""So many messages are remembered whose packages S3 did not give."""
+EARLY_ROUNDS_MAX = 10
+"""So often one `dequeue` asks again because all that came was too early."""
 
+_TOLD_OF_EACH = [
+    "ApproximateReceiveCount",
+    "ApproximateFirstReceiveTimestamp",
+    "SentTimestamp",
+]
 _LOST = {"ReceiptHandleIsInvalid", "MessageNotInflight", "InvalidParameterValue"}
 """What is said of a receipt whose lease is lost, or has lasted for twelve hours."""
 T = TypeVar("T")
@@ -84,7 +98,6 @@ class SqsBroker(ConnectedToSqs):
         """
         super().__init__(list_key, connect=connect, fifo=fifo)
         self.blocks = wait_seconds > 0  # type: ignore[misc]  # of the class, for those that wait
-        self.delays = not fifo  # type: ignore[misc]
         self.max_payload = None if large else message_bytes  # type: ignore[misc]
         self._lease = ceil(retry_seconds)
         self._wait_seconds = wait_seconds
@@ -93,7 +106,7 @@ class SqsBroker(ConnectedToSqs):
         self._large = large
         self._at_once = at_once
         self._given_back: dict[str, None] = {}
-        self._unfetched: dict[str, int] = {}
+        self._attempts = Attempts()
 
     def enqueue(self, task: str) -> str | None:
         return self.enqueue_many([task])[0]
@@ -103,35 +116,40 @@ class SqsBroker(ConnectedToSqs):
         return self._send(tasks)
 
     def enqueue_later(self, tasks: Sequence[str], seconds: float) -> list[str | None]:
-        """As `enqueue_many`, for packages that are due so many seconds from now: at most 900.
+        """As `enqueue_many`, for packages that are due so many seconds from now, rounded up.
 
         Raises:
-            TaskRefused: SQS holds nothing back for so long, or the queue is one that keeps an order.
+            TaskRefused: The queue does not keep a message for so long.
         """
-        if self._fifo:
+        if not tasks:
+            return []
+        kept = self._limit("MessageRetentionPeriod") or KEPT_SECONDS
+        if not -inf < seconds <= kept - self._lease:
             raise TaskRefused(
-                f"the queue {self.queue_name!r} is a FIFO queue, and SQS holds none of their messages "
-                "back; send the task when it is due, or use a queue that is none"
+                f"the queue {self.queue_name!r} keeps a message for {kept:,} seconds, of which the last "
+                f"{self._lease:,} ('retry') are for running the task, and this one was to wait for "
+                f"{seconds:,}; raise its MessageRetentionPeriod if that is less than {KEPT_SECONDS:,}, or "
+                "make a schedule of the task, which may be as far away as you like"
             )
-        delay = max(0, ceil(seconds))
-        if delay > DELAY_SECONDS_MAX:
-            raise TaskRefused(
-                f"SQS holds a message back for {DELAY_SECONDS_MAX} seconds at most, and this one was to "
-                f"wait for {delay:,}; make a schedule of it, which may be as far away as you like"
-            )
-        return self._send(tasks, DelaySeconds=delay)
+        return self._send(tasks, **held_back(ceil(seconds), fifo=self._fifo))
 
     def dequeue(self, limit: int = 1) -> list[Received]:
         if limit < 1:
             return []
-        answer = self._ask(
-            "receive_message",
-            MaxNumberOfMessages=min(limit, BATCH),
-            VisibilityTimeout=self._lease,
-            WaitTimeSeconds=self._wait_seconds,
-            AttributeNames=["ApproximateReceiveCount"],
-        )
-        return self._opened(answer.get("Messages", ()))
+        for again in range(EARLY_ROUNDS_MAX):
+            answer = self._ask(
+                "receive_message",
+                MaxNumberOfMessages=min(limit, BATCH),
+                VisibilityTimeout=self._lease,
+                WaitTimeSeconds=0 if again else self._wait_seconds,
+                AttributeNames=_TOLD_OF_EACH,
+                MessageAttributeNames=[ATTRIBUTE],
+            )
+            came = answer.get("Messages", ())
+            due = self._due(came, moment_of(answer))
+            if due or not came:
+                return self._opened(due)
+        return []
 
     def acknowledge(self, id: str) -> None:
         self.acknowledge_many([id])
@@ -173,7 +191,7 @@ class SqsBroker(ConnectedToSqs):
 
     def fail(self, id: str) -> None:
         """As `acknowledge`; but what a cluster with an `s3_bucket` can open is left to its lease."""
-        if not id.startswith(UNREAD):
+        if self._large or not pointer_of(id)[0]:
             self.acknowledge(id)
 
     def purge_queue(self) -> None:
@@ -197,10 +215,12 @@ class SqsBroker(ConnectedToSqs):
 
     def _send(self, tasks: Sequence[str], **options: Any) -> list[str | None]:
         """Send what can be sent, or nothing at all."""
+        beside = bytes_beside(options)
         for task in tasks:
-            self._refuse_unfit(task, self._message_bytes)
-        most = min(self._message_bytes, self._most_bytes() or self._message_bytes)
-        if most < self._message_bytes:
+            self._refuse_unfit(task, self._message_bytes - beside)
+        limit = self._limit("MaximumMessageSize") or self._message_bytes
+        most = min(self._message_bytes, limit) - beside
+        if limit < self._message_bytes:
             for task in tasks:
                 self._refuse_unfit(task, most)
         with self._served():
@@ -238,7 +258,7 @@ class SqsBroker(ConnectedToSqs):
         portion: list[Mapping[str, Any]] = []
         room = self._message_bytes
         for entry in entries:
-            size = len(entry["MessageBody"].encode())
+            size = len(entry["MessageBody"].encode()) + bytes_beside(entry)
             if portion and (len(portion) == BATCH or size > room):
                 yield portion
                 portion, room = [], self._message_bytes
@@ -254,6 +274,34 @@ class SqsBroker(ConnectedToSqs):
         name = uuid4().hex
         return {"MessageGroupId": self._group or name, "MessageDeduplicationId": name}
 
+    def _due(
+        self, messages: Sequence[Mapping[str, Any]], now: int | None
+    ) -> list[Mapping[str, Any]]:
+        """Hide what came too early, and give the rest."""
+        early = [(message, hidden_seconds(message, now)) for message in messages]
+        due = [message for message, seconds in early if not seconds]
+        early = [(message, seconds) for message, seconds in early if seconds]
+        if not early:
+            return due
+        entries = [
+            {
+                "Id": str(place),
+                "ReceiptHandle": message["ReceiptHandle"],
+                "VisibilityTimeout": seconds,
+            }
+            for place, (message, seconds) in enumerate(early)
+        ]
+        told: Told = {}
+        try:
+            self._do_each("change_message_visibility_batch", entries, told, no_error=_LOST)
+        except BrokerUnavailable:
+            # These come again when their leases end.
+            if not due:
+                raise
+        finally:
+            self._attempts.take_off(early[int(id)][0] for id in told if is_failed(told[id]))
+        return due
+
     def _opened(self, messages: Sequence[Mapping[str, Any]]) -> list[Received]:
         """Give what came; what is in S3 and cannot be had now comes again when its lease ends."""
         opened: dict[str, tuple[str, str]] = {}
@@ -265,21 +313,23 @@ class SqsBroker(ConnectedToSqs):
             elif self._large:
                 pointers.append((handle, body))
             else:
-                opened[handle] = (f"{UNREAD}{body}:{handle}", body)
+                opened[handle] = (f"{body}:{handle}", body)
         away = self._fetch(pointers, opened) if pointers else None
-        given = []
-        for message in messages:
-            handle, id = message["ReceiptHandle"], message["MessageId"]
-            if handle in opened:
-                count = int(message["Attributes"]["ApproximateReceiveCount"])
-                given.append(Received(*opened[handle], max(1, count - self._unfetched.get(id, 0))))
-            else:
-                self._unfetched[id] = self._unfetched.pop(id, 0) + 1
-        for oldest in list(self._unfetched)[:-UNFETCHED_MAX]:
-            del self._unfetched[oldest]
+        self._attempts.take_off(each for each in messages if each["ReceiptHandle"] not in opened)
+        given = [
+            self._received(each, *opened[each["ReceiptHandle"]])
+            for each in messages
+            if each["ReceiptHandle"] in opened
+        ]
         if away and not given:
             raise away
         return given
+
+    def _received(self, message: Mapping[str, Any], receipt: str, package: str) -> Received:
+        received = Received(receipt, package, self._attempts.of(message))
+        if is_pointer(package) and not self._large:
+            received.left_because = UNOPENED.format(package)
+        return received
 
     def _fetch(
         self, pointers: Sequence[tuple[str, str]], opened: dict[str, tuple[str, str]]

@@ -116,6 +116,8 @@ def options_of(config: Config, list_key: str, connect: Callable[[str], Any]) -> 
             "Q_CLUSTER['sqs']['message_group'] is for FIFO queues: set 'fifo' to True, or remove it."
         )
     bucket = given.get("s3_bucket")
+    if bucket:
+        _refuse_short_lease(given, config.retry)
     return {
         "retry_seconds": config.retry,
         "message_bytes": given.get("max_message_bytes", MESSAGE_BYTES),
@@ -140,6 +142,18 @@ def refuse_queue(name: str, retry_seconds: float) -> None:
         raise ConfigError(
             f"Q_CLUSTER['retry'] = {retry_seconds} is more than SQS hides a message for: at most "
             f"{RETRY_SECONDS_MAX} seconds. Leases are renewed, so that a task may take longer than 'retry'."
+        )
+
+
+def _refuse_short_lease(given: Mapping[str, Any], retry_seconds: float) -> None:
+    """Refuse leases that end while S3 is silent: one package is fetched, and then the others at once."""
+    patience = ("connect_timeout", "read_timeout")
+    silence = 2 * sum(given.get(key, PATIENCE_SECONDS) for key in patience)
+    if retry_seconds <= silence:
+        raise ConfigError(
+            f"Q_CLUSTER['retry'] = {retry_seconds} is too short for the 's3_bucket' in Q_CLUSTER['sqs']: S3 "
+            f"may be silent for {silence} seconds (twice 'connect_timeout' and 'read_timeout' together), and "
+            f"leases would end meanwhile. Set 'retry' above {silence}, or one of these two lower."
         )
 
 

@@ -27,9 +27,12 @@ OWED_MAX = 10_000
 """So many objects are remembered that are to be deleted."""
 
 _POINTER = re.compile(r"djq-s3:([0-9a-f]{32})")
-UNREAD = "not opened and left in the queue, since Q_CLUSTER['sqs'] names no 's3_bucket': "
-"""Before the receipt of a pointer that nobody followed: the log has it."""
-_RECEIPT = re.compile(rf"(?:{re.escape(UNREAD)})?(djq-s3:[0-9a-f]{{32}}):(.*)", re.DOTALL)
+_RECEIPT = re.compile(r"(djq-s3:[0-9a-f]{32}):(.*)", re.DOTALL)
+UNOPENED = (
+    "its content is in S3 ({}), and Q_CLUSTER['sqs'] names no 's3_bucket' here; name the bucket that the "
+    "senders name, in the settings of every cluster of this queue"
+)
+"""Why a pointer that nobody can follow stays in the queue; the pointer is to be filled in."""
 
 
 class LargePackages(OneClient):

@@ -23,6 +23,7 @@ KEPT_SECONDS = 1_209_600
 SERVER_FAULT = 500
 """From here on a status of HTTP says that the server itself has failed."""
 
+_LIMITS = ["MaximumMessageSize", "MessageRetentionPeriod"]
 _NO_QUEUE = {"NonExistentQueue", "QueueDoesNotExist"}
 _THERE = {"QueueAlreadyExists", "QueueNameExists"}
 """What is said if somebody was faster, and made it another way."""
@@ -54,7 +55,7 @@ class ConnectedToSqs(OneClient, Broker):
         self._connect = connect
         self._fifo = fifo
         self._url: str | None = None
-        self._limits: dict[str, int | None] = {}
+        self._limits: dict[str, dict[str, int]] = {}
 
     def ping(self) -> bool:
         """Whether SQS answers us; the queue need not be there."""
@@ -157,23 +158,22 @@ class ConnectedToSqs(OneClient, Broker):
             self._url = url
             return url
 
-    def _most_bytes(self) -> int | None:
-        """Most bytes of a message, as the queue has it; None: it may not be asked.
+    def _limit(self, name: str) -> int | None:
+        """A limit of the queue's own, by the name of its attribute; None: it may not be asked.
 
         It is asked once, before the first message is sent.
         """
         url = self._look_up()
         if url not in self._limits:
-            name = "MaximumMessageSize"
             try:
-                answer = self._ask_if_there("get_queue_attributes", AttributeNames=[name])
+                answer = self._ask_if_there("get_queue_attributes", AttributeNames=_LIMITS)
             except Declined as error:
                 if "AccessDenied" not in str(error):
                     raise
                 answer = None
-            limit = (answer or {}).get("Attributes", {}).get(name)
-            self._limits = {url: None if limit is None else int(limit)}
-        return self._limits[url]
+            said = (answer or {}).get("Attributes", {})
+            self._limits = {url: {each: int(said[each]) for each in _LIMITS if each in said}}
+        return self._limits[url].get(name)
 
     def _look_up(self) -> str:
         """Give the queue's address."""

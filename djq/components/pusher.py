@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from djq.components.backoff import Backoff
 from djq.core.codec import Codec
-from djq.core.events import ChildStopped, PackageRefused, PackagesAdrift
+from djq.core.events import ChildStopped, PackageLeft, PackageRefused, PackagesAdrift
 from djq.core.frame import delivery_of
 from djq.core.lifecycle import Role
 from djq.core.protocol import Credit, Deliveries, Delivery, Empty, Probe, Ready, Stop
@@ -135,6 +135,10 @@ class Pusher:
     def _open(self, received: tuple[str | None, str | bytes]) -> Delivery | None:
         receipt, package = received
         attempt: int | None = getattr(received, "attempt", None)
+        left_because: str | None = getattr(received, "left_because", None)
+        if left_because is not None:
+            self._around.observer.notify(PackageLeft(left_because))
+            return None
         try:
             return delivery_of(self._codec.open(package), receipt, attempt)
         except BadPackage as error:

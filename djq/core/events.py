@@ -134,6 +134,14 @@ class PackageRefused(Event):
 
 
 @attrs.frozen
+class PackageLeft(Event):
+    """What the broker delivered cannot be opened by this cluster, and stays in the queue for another."""
+
+    reason: str
+    """And what to do."""
+
+
+@attrs.frozen
 class PackagesAdrift(Event):
     """The broker was asked for packages and its answer did not come; without receipts they are lost."""
 

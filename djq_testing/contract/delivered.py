@@ -60,6 +60,9 @@ class BrokerFixtures:
     by_age: bool = False
     """What was sent first is delivered first, even if it was held back. False: what was due first."""
 
+    held_apart: bool = True
+    """What is held back neither waits nor is out. False: it is counted as one or the other."""
+
     counts: bool = True
     """It says how often a package was delivered. False: its `attempt` is None."""
 

@@ -11,10 +11,13 @@ from djq_testing.contract.delivered import (
     BrokerFixtures,
     MakeBroker,
     PassTime,
+    attempts,
     packages,
     take,
 )
 from djq_testing.histories import dequeue
+
+HOUR, DAY = 3_600.0, 86_400.0
 
 
 class QueueContract(BrokerFixtures):
@@ -170,6 +173,22 @@ class QueueContract(BrokerFixtures):
 
         assert self.in_order(packages(take(broker, 5))) == ["b", "c"]
 
+    def test_package_can_be_held_back_for_days(self, broker: Broker, pass_time: PassTime) -> None:
+        """A cluster looks now and then; none of that counts as an attempt."""
+        self.need_delays(broker)
+        broker.enqueue_later(["a"], 2.5 * DAY)
+
+        early = []
+        for hours in (0, 0.3, 2, 13, 20, 24.6):
+            pass_time(hours * HOUR)
+            early += take(broker, 1)
+        pass_time(0.2 * HOUR)
+        came = take(broker, 1)
+
+        assert early == []
+        assert packages(came) == ["a"]
+        assert attempts(came) in ([1], [None])
+
     def test_packages_for_later_come_in_the_order_of_their_moments(
         self, broker: Broker, pass_time: PassTime
     ) -> None:
@@ -187,6 +206,8 @@ class QueueContract(BrokerFixtures):
     ) -> None:
         self.need_delays(broker)
         self.need(broker, "queue_size")
+        if not self.held_apart:
+            pytest.skip("held_apart is False")
         broker.enqueue_later(["a"], 10)
 
         sizes = [(broker.queue_size(), broker.lock_size() or 0)]

@@ -17,6 +17,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
@@ -67,6 +68,7 @@ class SqsServer:
         self._model = _model(clock, None if shuffle is None else random.Random(shuffle))
         self._model.sqs_enforce_strict_queue_purge_behaviour = lambda: not purges_often
         self._backend = self._model.SQSBackend(REGION, "123456789012")
+        self._clock = clock
         self._lock = threading.Lock()
         self._client = _session().create_client(
             "sqs",
@@ -99,6 +101,7 @@ class SqsServer:
             handler = _Handler(self._backend)
             status, headers, body = handler._dispatch(asked, request.url, asked.headers)  # noqa: SLF001
             self.calls[handler._get_action()] += 1  # noqa: SLF001
+        headers["date"] = format_datetime(self._clock.now(), usegmt=True)
         return AWSResponse(request.url, status, headers, MockRawResponse(body))
 
 
@@ -149,11 +152,13 @@ def _model(clock: Clock, order: random.Random | None) -> Any:
 
 def _messages(model: Any, now: Callable[[], Moment]) -> Any:
     class Message(model.Message):  # type: ignore[misc]
+        sent_at: Moment = 0
+        """As SentTimestamp, which has whole milliseconds."""
         received_at: Moment = 0
 
         @property
         def due(self) -> Moment:
-            due: Moment = self.visible_at or max(self.sent_timestamp, self.delayed_until)
+            due: Moment = self.visible_at or max(self.sent_at, self.delayed_until)
             return due
 
         @property
@@ -162,7 +167,7 @@ def _messages(model: Any, now: Callable[[], Moment]) -> Any:
 
         def mark_sent(self, delay_seconds: int | None = None) -> None:
             super().mark_sent(delay_seconds)
-            self.sent_timestamp = now()
+            self.sent_at = now()
 
         def mark_received(self, visibility_timeout: int | None = None) -> None:
             self.received_at = now()
@@ -190,7 +195,7 @@ def _queues(model: Any, now: Callable[[], Moment]) -> Any:
             """What is not too old yet."""
             oldest = now() - self.message_retention_period * 1_000
             every = self._messages
-            every[:] = [each for each in every if each.sent_timestamp > oldest]
+            every[:] = [each for each in every if each.sent_at > oldest]
             return list(every)
 
         @property

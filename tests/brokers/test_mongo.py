@@ -10,12 +10,14 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from math import inf, nan
+from uuid import uuid4
 
 import pytest
 from pymongo.errors import DocumentTooLarge
 from pymongo.monitoring import CommandListener
 
-from djq.brokers.mongo import COLLECTION, INDEX, MongoBroker
+from djq.brokers.mongo import COLLECTION, INDEX, SECONDS_MAX, MongoBroker
 from djq.brokers.mongo_client import read_server
 from djq.exceptions import BrokerUnavailable, TaskRefused
 from djq_testing.clock import ManualClock
@@ -268,6 +270,37 @@ def test_package_is_measured_in_bytes(make_here):
         make_here().enqueue("ä" * 8_000_001)
 
 
+def test_package_that_cannot_be_encoded_is_refused_and_nothing_is_sent(make_here):
+    broker = make_here()
+
+    with pytest.raises(TaskRefused, match=r"takes no package with the character '\\ud800' in it"):
+        broker.enqueue_many(["a", "b\ud800"])
+
+    assert broker.queue_size() == 0
+
+
+@pytest.mark.parametrize("seconds", [SECONDS_MAX + 1, 1e16, inf, -inf, nan])
+def test_delay_that_no_number_can_hold_is_refused(make_here, seconds):
+    broker = make_here()
+
+    with pytest.raises(TaskRefused, match=r"3,155,760,000 seconds at most \(a hundred years\)"):
+        broker.enqueue_later(["a"], seconds)
+
+    assert broker.next_available() is None
+
+
+@servers
+@pytest.mark.parametrize("kind", KINDS)
+def test_longest_delay_and_longest_lease_fit(mongo_port, kind):
+    with mongo_brokers(mongo_port(kind), retry_seconds=SECONDS_MAX) as make:
+        broker = make()
+        broker.enqueue_later(["a"], SECONDS_MAX)
+        broker.enqueue("b")
+
+        assert packages(broker.dequeue(5)) == ["b"]
+        assert (broker.queue_size(), broker.lock_size()) == (0, 1)
+
+
 @servers
 def test_largest_package_fits_beside_the_longest_name(mongo_port):
     with mongo_brokers(mongo_port("secantus")) as make:
@@ -379,6 +412,22 @@ def test_copies_are_not_read_whatever_the_settings_prefer(mongo_port):
         assert packages(broker.dequeue(5)) == ["a", "b"]
 
 
+@servers
+def test_what_was_claimed_is_read_at_once_whatever_the_settings_say(mongo_port):
+    heard = Heard()
+    port = mongo_port("secantus")
+    options = {"host": "127.0.0.1", "port": port, "event_listeners": [heard]}
+    server = read_server({**options, "readConcernLevel": "majority"}, DATABASE)
+    with mongo_brokers(port, connect=server) as make:
+        broker = make()
+        broker.enqueue_many(["a", "b"])
+
+        assert packages(broker.dequeue(5)) == ["a", "b"]
+
+    levels = [each["readConcern"]["level"] for each in heard.commands if "find" in each]
+    assert levels == ["local", "local"]
+
+
 def test_who_asks_for_nothing_gets_nothing(make_here):
     broker = make_here()
     broker.enqueue("x")
@@ -393,6 +442,17 @@ def test_receipt_of_another_broker_stands_for_nothing(make_here):
 
     broker.acknowledge_many(["", "17:1", "x", ":1"])
     broker.release("17:x")
+
+    assert broker.queue_size() == 1
+
+
+@servers
+def test_names_that_cannot_be_encoded_stand_for_nothing(make_broker):
+    broker = make_broker()
+    broker.enqueue("x")
+
+    broker.acknowledge_many(["\ud800:1", "a:1"])
+    broker.delete("\ud800")
 
     assert broker.queue_size() == 1
 
@@ -448,6 +508,72 @@ def test_child_of_a_fork_has_a_client_of_its_own(mongo_port):
         )
 
     assert (told.returncode, told.stdout) == (0, ""), told.stderr
+
+
+CLOSED_IN_A_CHILD = """
+import os, sys
+from pymongo import MongoClient
+from pymongo.monitoring import CommandListener
+from djq.brokers.mongo import MongoBroker
+from djq.brokers.mongo_client import read_server
+
+said = []
+class Heard(CommandListener):
+    def started(self, event):
+        said.append(event.command_name)
+    def succeeded(self, event): pass
+    def failed(self, event): pass
+
+class Watched(MongoClient):
+    def close(self):
+        said.append("close")
+        super().close()
+
+options = {"host": "127.0.0.1", "port": int(sys.argv[1]), "event_listeners": [Heard()]}
+database, queue = sys.argv[2:]
+for connect in (
+    read_server(options, database), lambda: Watched(**options).get_database(database)
+):
+    broker = MongoBroker(queue, connect=connect, retry_seconds=60)
+    broker.enqueue("a")
+    said.clear()
+    child = os.fork()
+    if not child:
+        broker.close()
+        os._exit(len(said))
+    assert os.waitpid(child, 0)[1] == 0, "the child has spoken"
+    assert broker.queue_size() == 1
+    broker.delete_queue()
+    broker.close()
+"""
+
+
+@servers
+def test_child_of_a_fork_that_closes_leaves_the_parent_s_client_alone(mongo_port):
+    port = mongo_port("secantus")
+    words = [str(port), DATABASE, uuid4().hex]
+    told = subprocess.run(
+        [sys.executable, "-c", CLOSED_IN_A_CHILD, *words],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert (told.returncode, told.stdout) == (0, ""), told.stderr
+
+
+@servers
+def test_closing_one_of_two_brokers_leaves_the_other_its_connections(make_broker):
+    first, second = make_broker(), make_broker()
+    first.enqueue("a")
+    second.enqueue("b")
+    client = second._database.client
+
+    first.close()
+
+    assert packages(second.dequeue(5)) == ["a", "b"]
+    assert second._database.client is client
 
 
 @servers

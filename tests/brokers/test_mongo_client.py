@@ -5,6 +5,8 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -89,6 +91,9 @@ def test_silent_server_is_given_up_unless_the_settings_say_otherwise(setting, ex
     ("setting", "words"),
     [
         ({"hots": "hunter2"}, "Unknown option:? hots"),
+        ({"hots": "", "username": ""}, "Unknown option:? hots"),
+        ({"hots": "o"}, "Unknown option:? hots"),
+        ({"username": "", "maxPoolSize": "hunter2"}, "maxPoolSize must be an integer"),
         ({"port": "hunter2"}, "port must be an instance of int"),
         ({"password": 5}, "password, value must be an instance of str"),
         ({"authMechanism": "hunter2"}, "authMechanism must be in"),
@@ -129,6 +134,57 @@ def test_server_can_be_pickled_and_does_not_show_its_password():
 
     assert pickle.loads(pickle.dumps(server)) == server
     assert "hunter2" not in repr(server)
+
+
+# One client for all.
+
+
+def connected(setting):
+    return read_server({"connect": False, **setting})()
+
+
+def test_all_threads_with_the_same_options_share_a_client():
+    together = threading.Barrier(4, timeout=10)
+
+    def connect(_number):
+        together.wait()
+        return connected(NOWHERE)
+
+    with ThreadPoolExecutor(4) as threads:
+        databases = list(threads.map(connect, range(4)))
+    other = connected({**NOWHERE, "port": 2})
+
+    clients = [database.client for database in databases]
+    assert all(client is clients[0] for client in clients)
+    assert other.client is not clients[0]
+    for client in (*clients, other.client):
+        client.close()
+
+
+def test_two_databases_share_a_client():
+    ours, theirs = (read_server(NOWHERE, name)() for name in ("ours", "theirs"))
+
+    assert ours.client is theirs.client
+    assert (ours.name, theirs.name) == ("ours", "theirs")
+    ours.client.close()
+    theirs.client.close()
+
+
+def test_client_ends_with_the_last_who_closes_it_and_is_made_anew_then(settings):
+    first, second = made(settings, mongo=NOWHERE), made(settings, mongo=NOWHERE)
+    client = first._connected().client
+    second._connected()
+
+    first.close()
+    first.close()
+    still = first._connected().client is client
+    first.close()
+    second.close()
+    anew = first._connected().client
+    first.close()
+
+    assert still
+    assert anew is not client
 
 
 # The broker that is made.

@@ -18,23 +18,12 @@ from botocore.awsrequest import AWSResponse
 
 from djq.brokers.sqs import GIVEN_BACK_MAX, MESSAGE_BYTES, SqsBroker
 from djq.exceptions import BrokerUnavailable, TaskRefused
-from djq_testing.fakes.sqs import SqsServer, make_fake
+from djq_testing.fakes.sqs import make_fake
 from tests.sqs_servers import account_at
-from tests.sqs_tampered import Tampered, failing, packages, raising, receipts
+from tests.sqs_tampered import RETRY_SECONDS, failing, packages, raising, receipts
 
-RETRY_SECONDS = 60
 SERVERS = ("sqs_on_moto", "sqs_on_roto")
 SECRETS = ("hunter2", "AKIASECRET", "tokentoken")
-
-
-@pytest.fixture
-def server(djq_clock):
-    return SqsServer(djq_clock, shuffle=None)
-
-
-@pytest.fixture
-def tampered(server):
-    return Tampered(server)
 
 
 @pytest.fixture
@@ -75,7 +64,7 @@ def test_what_is_the_sender_s_fault_is_refused_and_not_said_again(broker, tamper
     assert len(tampered.instead["send_message_batch"]) == 1
 
 
-def test_what_the_answer_has_no_word_of_is_not_sent_again(broker, tampered, server):
+def test_what_the_answer_has_no_word_of_is_not_sent_again(broker, tampered, sqs_server):
     broker.enqueue("before")
 
     def half(client, asked):
@@ -87,7 +76,7 @@ def test_what_the_answer_has_no_word_of_is_not_sent_again(broker, tampered, serv
     with pytest.raises(BrokerUnavailable, match="1 of 1"):
         broker.enqueue("a")
 
-    assert server.calls["SendMessageBatch"] == 2
+    assert sqs_server.calls["SendMessageBatch"] == 2
     assert packages(broker.dequeue(10)) == ["a", "before"]
 
 
@@ -123,7 +112,7 @@ def test_lost_lease_of_one_spoils_no_other(broker, tampered, djq_clock, code):
     assert packages(broker.dequeue(10)) == ["a"]
 
 
-def test_a_hundred_are_told_in_tens_and_each_once(broker, server):
+def test_a_hundred_are_told_in_tens_and_each_once(broker, sqs_server):
     broker.enqueue_many([str(number) for number in range(25)])
     held = [receipt for _ in range(3) for receipt in receipts(broker.dequeue(10))]
 
@@ -131,7 +120,9 @@ def test_a_hundred_are_told_in_tens_and_each_once(broker, server):
     broker.acknowledge_many([*held, *held])
 
     assert broker.lock_size() == 0
-    assert {name: server.calls[name] for name in server.calls if name.endswith("Batch")} == {
+    assert {
+        name: sqs_server.calls[name] for name in sqs_server.calls if name.endswith("Batch")
+    } == {
         "SendMessageBatch": 3,
         "ChangeMessageVisibilityBatch": 3,
         "DeleteMessageBatch": 3,
@@ -246,7 +237,7 @@ def test_call_whose_answer_was_lost_is_not_said_again():
     with hanging_up() as (url, heard):
         broker = SqsBroker("q", connect=account_at(url), retry_seconds=RETRY_SECONDS)
         broker._url = f"{url}/1/q"
-        broker._limits = {broker._url: MESSAGE_BYTES}
+        broker._limits = {broker._url: {}}
 
         with pytest.raises(BrokerUnavailable, match="ConnectionClosedError"):
             broker.enqueue("a")
@@ -254,45 +245,45 @@ def test_call_whose_answer_was_lost_is_not_said_again():
     assert len(heard) == 1
 
 
-def test_queue_that_somebody_deleted_is_made_again(broker, server):
+def test_queue_that_somebody_deleted_is_made_again(broker, sqs_server):
     broker.enqueue("a")
-    make_fake("q", server=server, retry_seconds=RETRY_SECONDS).delete_queue()
+    make_fake("q", server=sqs_server, retry_seconds=RETRY_SECONDS).delete_queue()
 
     broker.enqueue("b")
 
     assert packages(broker.dequeue(10)) == ["b"]
 
 
-def test_only_who_sends_or_receives_makes_a_queue(broker, server):
+def test_only_who_sends_or_receives_makes_a_queue(broker, sqs_server):
     asked = [broker.queue_size(), broker.lock_size(), broker.ping()]
     broker.purge_queue()
     broker.delete_queue()
-    before = server.calls["CreateQueue"]
+    before = sqs_server.calls["CreateQueue"]
 
     broker.dequeue()
 
-    assert (asked, before, server.calls["CreateQueue"]) == ([0, 0, True], 0, 1)
+    assert (asked, before, sqs_server.calls["CreateQueue"]) == ([0, 0, True], 0, 1)
 
 
-def test_queue_that_is_there_is_not_made(broker, server):
+def test_queue_that_is_there_is_not_made(broker, sqs_server):
     broker.enqueue("a")
 
-    make_fake("q", server=server, retry_seconds=RETRY_SECONDS).enqueue("b")
+    make_fake("q", server=sqs_server, retry_seconds=RETRY_SECONDS).enqueue("b")
 
-    assert server.calls["CreateQueue"] == 1
+    assert sqs_server.calls["CreateQueue"] == 1
 
 
-def test_queue_keeps_messages_as_long_as_sqs_can(broker, server):
+def test_queue_keeps_messages_as_long_as_sqs_can(broker, sqs_server):
     broker.enqueue("a")
 
-    url = server("sqs").get_queue_url(QueueName="q")["QueueUrl"]
-    told = server("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+    url = sqs_server("sqs").get_queue_url(QueueName="q")["QueueUrl"]
+    told = sqs_server("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
 
     assert told["Attributes"]["MessageRetentionPeriod"] == str(14 * 24 * 3_600)
 
 
-def test_sizes_are_fresh(broker, server):
-    other = make_fake("q", server=server, retry_seconds=RETRY_SECONDS)
+def test_sizes_are_fresh(broker, sqs_server):
+    other = make_fake("q", server=sqs_server, retry_seconds=RETRY_SECONDS)
     sizes = [broker.queue_size()]
 
     for number in range(2):
@@ -315,12 +306,12 @@ def test_size_is_reckoned_in_bytes(broker):
     assert packages(broker.dequeue(10)) == [fits]
 
 
-def test_batch_is_no_larger_than_a_message_may_be(broker, server):
+def test_batch_is_no_larger_than_a_message_may_be(broker, sqs_server):
     large, small = "x" * 100_000, "y"
 
     broker.enqueue_many([large, large, large, small])
 
-    assert server.calls["SendMessageBatch"] == 2
+    assert sqs_server.calls["SendMessageBatch"] == 2
     assert broker.queue_size() == 4
 
 
@@ -334,8 +325,8 @@ def test_another_limit_is_kept(tampered):
     assert broker.max_payload == 2_000
 
 
-def test_limit_of_the_queue_s_own_refuses_before_anything_is_sent(broker, server):
-    server("sqs").create_queue(QueueName="q", Attributes={"MaximumMessageSize": "1024"})
+def test_limit_of_the_queue_s_own_refuses_before_anything_is_sent(broker, sqs_server):
+    sqs_server("sqs").create_queue(QueueName="q", Attributes={"MaximumMessageSize": "1024"})
     small = [str(number) for number in range(15)]
 
     with pytest.raises(TaskRefused, match=r"1,025 bytes .* SQS takes 1,024"):
@@ -345,7 +336,7 @@ def test_limit_of_the_queue_s_own_refuses_before_anything_is_sent(broker, server
     broker.enqueue_many(small)
 
     assert (sent, broker.queue_size()) == (0, 30)
-    assert server.calls["GetQueueAttributes"] == 3
+    assert sqs_server.calls["GetQueueAttributes"] == 3
 
 
 def test_queue_whose_limit_may_not_be_read_is_sent_to(broker, tampered):
@@ -373,24 +364,6 @@ def test_server_s_own_limit_is_a_refusal(broker, tampered):
         broker.enqueue("a")
 
 
-@pytest.mark.parametrize(("seconds", "waited"), [(0.2, 1), (1.0, 1), (899.5, 900), (900, 900)])
-def test_delay_is_in_whole_seconds_and_never_too_short(broker, djq_clock, seconds, waited):
-    broker.enqueue_later(["a"], seconds)
-
-    djq_clock.advance(seconds=waited - 0.001)
-    early = broker.dequeue()
-    djq_clock.advance(seconds=0.001)
-
-    assert (early, packages(broker.dequeue())) == ([], ["a"])
-
-
-def test_delay_that_sqs_does_not_know_is_refused(broker):
-    with pytest.raises(TaskRefused, match="900 seconds at most, and this one was to wait for 901"):
-        broker.enqueue_later(["a"], 900.5)
-
-    assert broker.queue_size() == 0
-
-
 def test_lease_is_in_whole_seconds_and_never_too_short(tampered, djq_clock):
     broker = SqsBroker("q", connect=tampered, retry_seconds=1.5, wait_seconds=0)
     broker.enqueue("a")
@@ -413,9 +386,9 @@ def test_what_was_given_back_is_not_remembered_for_ever(broker):
 
 
 @pytest.fixture
-def fifo(server):
+def fifo(sqs_server):
     return lambda **options: make_fake(
-        "q", server=server, retry_seconds=RETRY_SECONDS, fifo=True, **options
+        "q", server=sqs_server, retry_seconds=RETRY_SECONDS, fifo=True, **options
     )
 
 
@@ -440,15 +413,6 @@ def test_one_group_keeps_the_order_and_waits(fifo):
     assert [package for _, package in first] == [f"{number:02}" for number in range(10)]
     assert meanwhile == []
     assert packages(broker.dequeue(10)) == ["10", "11"]
-
-
-def test_queue_with_an_order_holds_nothing_back_and_says_so(fifo):
-    broker = fifo()
-
-    with pytest.raises(TaskRefused, match=r"'q\.fifo' is a FIFO queue"):
-        broker.enqueue_later(["a"], 1)
-
-    assert broker.delays is False
 
 
 # Servers, and processes.

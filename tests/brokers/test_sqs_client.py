@@ -106,7 +106,7 @@ def test_queue_has_the_name_of_the_cluster(key, setting, queue):
     broker = made(key, **DOCUMENTED, **setting)
 
     assert broker.queue_name == queue
-    assert broker.delays is not queue.endswith(".fifo")
+    assert broker.delays
 
 
 @pytest.mark.parametrize("key", ["my shop", "größe", "a.b", "a" * 81, "a" * 76 + ".fifo", ""])
@@ -120,6 +120,21 @@ def test_lease_that_sqs_cannot_give_is_refused():
 
     with pytest.raises(ConfigError, match=r"Q_CLUSTER\['retry'\] = 43201 .*at most 43200"):
         made(**DOCUMENTED, retry=43_201)
+
+
+@pytest.mark.parametrize(
+    ("timeouts", "silence"),
+    [({}, 20), ({"connect_timeout": 1}, 12), ({"connect_timeout": 1, "read_timeout": 40}, 82)],
+)
+def test_lease_that_ends_while_s3_may_be_silent_is_refused(timeouts, silence):
+    setting = {**DOCUMENTED, **timeouts}
+    made(**setting, retry=silence)
+    made(**setting, s3_bucket="large", retry=silence + 1)
+
+    with pytest.raises(
+        ConfigError, match=rf"'retry'\] = {silence} is too short .* Set 'retry' above {silence},"
+    ):
+        made(**setting, s3_bucket="large", retry=silence)
 
 
 @pytest.mark.parametrize(

@@ -9,36 +9,27 @@ from uuid import uuid4
 import pytest
 from botocore.exceptions import ConnectTimeoutError
 
-from djq.brokers.sqs import MESSAGE_BYTES, UNFETCHED_MAX, SqsBroker
+from djq.brokers.sqs import MESSAGE_BYTES, SqsBroker
 from djq.brokers.sqs_large import LargePackages
+from djq.brokers.sqs_later import REMEMBERED_MAX
+from djq.core.events import PackageLeft
 from djq.exceptions import BrokerUnavailable
-from djq_testing.fakes.sqs import SqsServer
+from djq.signals import LoggingObserver
 from tests.sqs_servers import account_at
-from tests.sqs_tampered import Bucket, Tampered, failing, packages, raising, receipts
-
-RETRY_SECONDS = 60
-
-
-@pytest.fixture
-def server(djq_clock):
-    return SqsServer(djq_clock, shuffle=None)
-
-
-@pytest.fixture
-def tampered(server):
-    return Tampered(server)
+from tests.sqs_tampered import (
+    RETRY_SECONDS,
+    Bucket,
+    failing,
+    packages,
+    raising,
+    receipts,
+    with_bucket,
+)
 
 
 @pytest.fixture
 def bucket():
     return Bucket()
-
-
-def with_bucket(connect, bucket, **options):
-    """A broker whose large packages go to this bucket."""
-    large = LargePackages(bucket="b", queue="q", connect=lambda _: bucket)
-    around = {"retry_seconds": RETRY_SECONDS, "wait_seconds": 0, "large": large}
-    return SqsBroker("q", connect=connect, **around, **options)
 
 
 @pytest.fixture
@@ -227,15 +218,15 @@ def test_delivery_that_could_not_be_fetched_is_no_attempt(roomy, bucket, djq_clo
 
 
 def test_what_could_not_be_fetched_is_not_remembered_for_ever(roomy, bucket):
-    roomy._unfetched = {f"m{number}": 1 for number in range(UNFETCHED_MAX)}
+    roomy._attempts._taken_off = {f"m{number}": 1 for number in range(REMEMBERED_MAX)}
     roomy.enqueue(LARGE)
     bucket.away = True
 
     with pytest.raises(BrokerUnavailable):
         roomy.dequeue()
 
-    assert len(roomy._unfetched) == UNFETCHED_MAX
-    assert next(iter(roomy._unfetched)) == "m1"
+    assert len(roomy._attempts._taken_off) == REMEMBERED_MAX
+    assert next(iter(roomy._attempts._taken_off)) == "m1"
 
 
 # Objects that are needed, and those that are not.
@@ -317,26 +308,26 @@ def test_object_of_what_was_surely_not_sent_is_deleted(roomy, tampered, bucket, 
     assert len(bucket.objects) == left
 
 
-def test_acknowledgement_after_the_queue_was_deleted_makes_none(roomy, server, bucket):
+def test_acknowledgement_after_the_queue_was_deleted_makes_none(roomy, sqs_server, bucket):
     roomy.enqueue_many([LARGE, "small"])
     held = receipts(roomy.dequeue(10))
     roomy.delete_queue()
-    made = server.calls["CreateQueue"]
+    made = sqs_server.calls["CreateQueue"]
 
     roomy.extend_many(held)
     roomy.acknowledge_many(held * 6)
     roomy.release_many(held)
 
-    assert server.calls["CreateQueue"] == made
+    assert sqs_server.calls["CreateQueue"] == made
     assert bucket.objects == {}
 
 
 # Clusters without a bucket.
 
 
-def test_pointer_without_a_bucket_is_never_destroyed(roomy, server, bucket, djq_clock):
+def test_pointer_without_a_bucket_is_never_destroyed(roomy, sqs_server, bucket, djq_clock):
     roomy.enqueue_many([LARGE, "small"])
-    poor = SqsBroker("q", connect=server, retry_seconds=RETRY_SECONDS, wait_seconds=0)
+    poor = SqsBroker("q", connect=sqs_server, retry_seconds=RETRY_SECONDS, wait_seconds=0)
 
     taken = {package[:6]: receipt for receipt, package in poor.dequeue(10)}
     poor.fail(taken["djq-s3"])
@@ -344,14 +335,29 @@ def test_pointer_without_a_bucket_is_never_destroyed(roomy, server, bucket, djq_
     out = poor.lock_size()
     djq_clock.advance(seconds=RETRY_SECONDS)
 
-    assert "names no 's3_bucket'" in taken["djq-s3"]
     assert out == 1
     assert packages(roomy.dequeue(10)) == [LARGE]
 
 
-def test_pointer_without_a_bucket_can_be_given_back(roomy, server):
+def test_pointer_without_a_bucket_says_what_to_do_about_it(roomy, sqs_server, caplog):
+    roomy.enqueue_many([LARGE, "small"])
+    poor = SqsBroker("q", connect=sqs_server, retry_seconds=RETRY_SECONDS, wait_seconds=0)
+
+    left, small = sorted(poor.dequeue(10), key=lambda received: received[1])
+
+    LoggingObserver().notify(PackageLeft(left.left_because))
+    (line,) = caplog.messages
+    assert line == (
+        f"a package was left in the queue for another cluster: its content is in S3 ({left[1]}), and "
+        "Q_CLUSTER['sqs'] names no 's3_bucket' here; name the bucket that the senders name, in the "
+        "settings of every cluster of this queue"
+    )
+    assert small.left_because is None
+
+
+def test_pointer_without_a_bucket_can_be_given_back(roomy, sqs_server):
     roomy.enqueue(LARGE)
-    poor = SqsBroker("q", connect=server, retry_seconds=RETRY_SECONDS, wait_seconds=0)
+    poor = SqsBroker("q", connect=sqs_server, retry_seconds=RETRY_SECONDS, wait_seconds=0)
     ((receipt, _),) = poor.dequeue()
 
     poor.release(receipt)
@@ -359,8 +365,8 @@ def test_pointer_without_a_bucket_can_be_given_back(roomy, server):
     assert packages(roomy.dequeue()) == [LARGE]
 
 
-def test_limit_of_the_queue_s_own_sends_less_to_s3(roomy, server, bucket):
-    server("sqs").create_queue(QueueName="q", Attributes={"MaximumMessageSize": "1024"})
+def test_limit_of_the_queue_s_own_sends_less_to_s3(roomy, sqs_server, bucket):
+    sqs_server("sqs").create_queue(QueueName="q", Attributes={"MaximumMessageSize": "1024"})
 
     roomy.enqueue_many(["x" * 1_024, "x" * 1_025])
 

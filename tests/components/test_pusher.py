@@ -7,6 +7,7 @@ import pytest
 from djq.components.pusher import FETCH_MAX, Pusher
 from djq.core.events import (
     ChildStopped,
+    PackageLeft,
     PackageRefused,
     PackagesAdrift,
     ServiceAway,
@@ -256,6 +257,18 @@ def test_a_bad_package_costs_one_event_and_a_fail_and_stops_nothing(package):
     assert (type(event), event.receipt) == (PackageRefused, "bad")
     assert event.reason
     assert bench.broker.failed == ["bad"]
+
+
+def test_package_that_is_to_be_left_costs_one_event_and_is_not_failed():
+    left = given(1)
+    left.left_because = "it is elsewhere; look there"
+    bench = Bench(Shelf([left, given(2)]), credit=5)
+    bench.pusher.step()
+    bench.pusher.step()
+
+    assert bench.deliveries == [parts.delivery(2, receipt="r2")]
+    assert bench.observer.events == [PackageLeft("it is elsewhere; look there")]
+    assert bench.broker.failed == []
 
 
 @pytest.mark.parametrize("key", ["kind", "group", "hook", "save", "at"])

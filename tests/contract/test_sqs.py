@@ -38,6 +38,8 @@ class TestSqsBroker(SqsContract):
 class TestSqsBrokerWithAnOrder(SqsContract):
     """FIFO queues, each package a group of its own."""
 
+    held_apart = False
+
     @pytest.fixture
     def make_broker(self, clock):
         server = SqsServer(clock)
