@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
-import subprocess
 import threading
 from contextlib import contextmanager
 from itertools import count
 
 import pytest
 import redis
-from redis.backoff import ConstantBackoff
-from redis.retry import Retry
 
 from djq.exceptions import BrokerUnavailable
 from tests.brokers.redis_parts import AWAY, KINDS, on_redis, packages
-from tests.caches import REDIS_URL, refuse_absent
-from tests.servers import free_port
+from tests.caches import REDIS_URL
+from tests.redis_servers import redis_server
 
 
 @pytest.fixture
@@ -166,24 +162,10 @@ def test_packages_whose_answer_was_lost_are_counted_and_others_are_not(redis_nam
 @pytest.fixture
 def small_server(tmp_path):
     """A server of the test's own that has hardly any memory left."""
-    program = shutil.which("redis-server") or shutil.which("valkey-server")
-    if program is None:
-        refuse_absent("redis-server", "install it; the tests start it themselves")
-    port = free_port()
-    words = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)]
-    patience = Retry(ConstantBackoff(0.02), 200)
-    with (
-        (tmp_path / "log").open("wb") as log,
-        subprocess.Popen([program, *words], stdout=log) as process,
-        redis.Redis(port=port, retry=patience) as client,
-    ):
-        try:
-            client.ping()
-            used = client.info("memory")["used_memory"]
-            client.config_set("maxmemory", used + 2_000_000)
-            yield f"redis://127.0.0.1:{port}"
-        finally:
-            process.kill()
+    with redis_server(tmp_path) as port, redis.Redis(port=port) as client:
+        used = client.info("memory")["used_memory"]
+        client.config_set("maxmemory", used + 2_000_000)
+        yield f"redis://127.0.0.1:{port}"
 
 
 def fill(broker):
