@@ -6,20 +6,19 @@ import importlib.util
 import shutil
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import redis
-from redis.backoff import ConstantBackoff
-from redis.retry import Retry
+import trustme
 
 from tests.caches import refuse_absent
-from tests.servers import SECONDS_MAX, free_port
+from tests.servers import SECONDS_MAX, free_port, knock
 
 GENERATIONS = ("Redis 6.2", "Valkey 9")
 HINT = "pip install -e '.[dev]'; the tests start it themselves"
-PATIENCE = Retry(ConstantBackoff(0.02), 50 * SECONDS_MAX)
 
 
 def generation_program(generation):
@@ -33,8 +32,11 @@ def generation_program(generation):
 
 def any_program():
     """The machine's own server, else the one of a package."""
-    machines = shutil.which("redis-server") or shutil.which("valkey-server")
-    return machines or generation_program("Valkey 9")
+    return _machines_program() or generation_program("Valkey 9")
+
+
+def _machines_program():
+    return shutil.which("redis-server") or shutil.which("valkey-server")
 
 
 def _packaged(package, pattern):
@@ -46,22 +48,65 @@ def _packaged(package, pattern):
 
 
 @contextmanager
-def redis_server(folder, *words, program=None, port=None, **client):
-    """Start one on a free port, with nothing in it, and end it: gives the port when it answers.
-
-    `client` has options of the client that knocks, such as those of TLS.
-    """
-    port = port or free_port()
-    door = "--tls-port" if client.get("ssl") else "--port"
+def redis_server(folder, *words, program=None, door="--port"):
+    """Start one on a free port, with nothing in it, and end it: gives the port when it answers."""
+    port = free_port()
     command = [program or any_program(), *words, door, str(port), "--bind", "127.0.0.1"]
     command += ["--save", "", "--dir", str(folder)]
     with (
         (folder / "log").open("ab") as log,
         subprocess.Popen(command, stdout=log, stderr=log) as process,
-        redis.Redis(port=port, retry=PATIENCE, **client) as knocking,
     ):
         try:
-            knocking.ping()
+            knock(port, command[0])
             yield port
         finally:
             process.kill()
+
+
+@contextmanager
+def redis_cluster(folder):
+    """A Redis Cluster of one server, which has all places: gives its URL."""
+    words = ["--cluster-enabled", "yes", "--cluster-port", str(free_port())]
+    with redis_server(folder, *words) as port, redis.Redis(port=port) as client:
+        client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16_383)
+        end = time.monotonic() + SECONDS_MAX
+        while client.execute_command("CLUSTER INFO")["cluster_state"] != "ok":
+            assert time.monotonic() < end, "the Redis Cluster was started and does not serve"
+            client.wait(
+                1, 50
+            )  # for a replica that never comes; it serves two seconds after its start
+        yield f"redis+cluster://127.0.0.1:{port}"
+
+
+@contextmanager
+def redis_under_sentinel(folder):
+    """A server, and a Sentinel that watches it: gives their URL."""
+    with redis_server(folder) as port:
+        settings = folder / "sentinel.conf"
+        settings.write_text(f"sentinel monitor main 127.0.0.1 {port} 1\n")
+        with redis_server(folder, str(settings), "--sentinel") as watcher:
+            yield f"redis+sentinel://127.0.0.1:{watcher}/main/1"
+
+
+@contextmanager
+def redis_over_tls(folder):
+    """A server that speaks TLS alone: gives its URL, which names who vouches for it."""
+    program = _machines_program()
+    if program is None:
+        refuse_absent("redis-server", "install it; those of the packages speak no TLS")
+    authority = trustme.CA()
+    vouching, server = folder / "authority.pem", folder / "server.pem"
+    authority.cert_pem.write_to_path(vouching)
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(server)
+    files = ["--tls-cert-file", server, "--tls-key-file", server, "--tls-ca-cert-file", vouching]
+    words = ["--port", "0", *map(str, files), "--tls-auth-clients", "no"]
+    with redis_server(folder, *words, program=program, door="--tls-port") as port:
+        yield f"rediss://127.0.0.1:{port}/1?ssl_ca_certs={vouching}"
+
+
+TOPOLOGIES = {
+    "a Redis Cluster": redis_cluster,
+    "under a Sentinel": redis_under_sentinel,
+    "over TLS": redis_over_tls,
+}
