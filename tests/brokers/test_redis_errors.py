@@ -5,15 +5,17 @@ from __future__ import annotations
 import socket
 import threading
 from contextlib import contextmanager
+from functools import partial
 from itertools import count
 
 import pytest
 import redis
+from fakeredis import FakeRedis, FakeServer
 
 from djq.exceptions import BrokerUnavailable
-from tests.brokers.redis_parts import AWAY, KINDS, on_redis, packages
+from tests.brokers.redis_parts import AWAY, BROKERS, KINDS, on_redis, packages
 from tests.caches import REDIS_URL
-from tests.redis_servers import redis_server
+from tests.redis_servers import GENERATIONS, generation_program, redis_server
 
 
 @pytest.fixture
@@ -159,10 +161,13 @@ def test_packages_whose_answer_was_lost_are_counted_and_others_are_not(redis_nam
     assert (not_reached.value.taken_max, refused.value.taken_max) == (0, 0)
 
 
-@pytest.fixture
-def small_server(tmp_path):
-    """A server of the test's own that has hardly any memory left."""
-    with redis_server(tmp_path) as port, redis.Redis(port=port) as client:
+@pytest.fixture(
+    params=[None, *[pytest.param(each, marks=pytest.mark.servers) for each in GENERATIONS]]
+)
+def small_server(request, tmp_path):
+    """A server of the test's own that has hardly any memory left: the machine's, and of other generations."""
+    program = generation_program(request.param) if request.param else None
+    with redis_server(tmp_path, program=program) as port, redis.Redis(port=port) as client:
         used = client.info("memory")["used_memory"]
         client.config_set("maxmemory", used + 2_000_000)
         yield f"redis://127.0.0.1:{port}"
@@ -195,3 +200,60 @@ def test_full_server_refuses_what_is_sent_and_can_be_emptied(small_server, kind)
 
     assert came == sent > 10
     assert "OOM" in told or "OutOfMemory" in told or "script" in told
+
+
+SENDING = {
+    "enqueue_many": lambda broker, tasks: broker.enqueue_many(tasks),
+    "enqueue_later": lambda broker, tasks: broker.enqueue_later(tasks, 0),
+}
+
+
+@pytest.mark.parametrize("verb", SENDING)
+@pytest.mark.parametrize("kind", KINDS)
+def test_batch_that_fills_the_server_is_sent_as_a_whole_or_not_at_all(small_server, kind, verb):
+    broker = on_redis(kind, "q", url=small_server)
+    batch = [f"{number:05}" * 1_000 for number in range(900)]
+    before = [batch[0], "a", batch[1]]
+    SENDING[verb](broker, before)
+
+    with pytest.raises(BrokerUnavailable, match=r"OOM|OutOfMemory|script") as caught:
+        SENDING[verb](broker, batch)
+
+    assert "were sent" not in str(caught.value)
+    assert packages(broker.dequeue(10)) == before
+    broker.close()
+
+
+@pytest.mark.parametrize("verb", SENDING)
+@pytest.mark.parametrize("kind", KINDS)
+def test_part_of_a_batch_that_cannot_be_taken_back_is_told(kind, verb):
+    fake = FakeServer()
+
+    class Failing(FakeRedis):
+        """Serves one command."""
+
+        def execute_command(self, *args, **options):
+            try:
+                return super().execute_command(*args, **options)
+            finally:
+                fake.connected = False
+
+    options = {"retry_seconds": 60.0} if kind == "leases" else {}
+    there, broker = (
+        BROKERS[kind]("q", connect=partial(client, server=fake), wait_seconds=0, **options)
+        for client in (FakeRedis, Failing)
+    )
+    SENDING[verb](there, ["x"])  # the server learns the script
+
+    with pytest.raises(BrokerUnavailable, match="the first 300 of 900 packages were sent"):
+        SENDING[verb](broker, ["x"] * 900)
+
+    fake.connected = True
+    assert there.queue_size() == 301
+
+
+def test_batch_of_which_nothing_was_sent_is_not_said_to_be_sent_in_part():
+    with pytest.raises(BrokerUnavailable) as caught:
+        on_redis("list", "q", url=AWAY).enqueue_many(["x"] * 900)
+
+    assert "were sent" not in str(caught.value)
