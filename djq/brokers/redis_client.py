@@ -104,6 +104,8 @@ class RedisServer:
         if self.startup_nodes:
             node: Any = ClusterNode  # it has no annotations
             nodes = [node(host, port) for host, port in self.startup_nodes]
+            if not hasattr(Retry, "get_retries"):  # redis-py 5 has a number beside it, and repeats
+                options["cluster_error_retry_attempts"] = 0
             return RedisCluster(startup_nodes=nodes, **options)
         if self.sentinels:
             watchers: Any = Sentinel  # nor has it

@@ -288,7 +288,7 @@ def test_sentinels_are_asked_once_and_have_options_of_their_own():
 
     (sentinel,) = client.connection_pool.sentinel_manager.sentinels
     made = sentinel.connection_pool.connection_kwargs
-    assert made["retry"].get_retries() == 0
+    assert made["retry"]._retries == 0
     assert (made["password"], made["socket_timeout"]) == ("sentinel's", 2)
     assert made["socket_connect_timeout"] == 5.0
     assert sentinel.connection_pool.connection_class is redis.SSLConnection

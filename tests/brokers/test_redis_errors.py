@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from fakeredis import FakeRedis, FakeServer
 from djq.exceptions import BrokerUnavailable
 from tests.brokers.redis_parts import AWAY, BROKERS, KINDS, on_redis, packages
 from tests.caches import REDIS_URL
-from tests.redis_servers import GENERATIONS, generation_program, redis_server
+from tests.redis_servers import GENERATIONS, generation_program, redis_cluster, redis_server
 
 
 @pytest.fixture
@@ -96,20 +97,22 @@ def test_connection_that_the_server_ended_costs_nothing(redis_name, server, kind
 
 
 @contextmanager
-def losing_answers_to(word):
+def losing_answers_to(word, url=REDIS_URL):
     """A way to the server on which it is heard, and hangs up when it was told this; gives the port."""
-    parts = redis.connection.parse_url(REDIS_URL)
+    parts = redis.connection.parse_url(url)
     told = []
 
     def serve(near):
         with near, socket.create_connection((parts["host"], parts["port"])) as far:
-            while asked := near.recv(65_536):
-                far.sendall(asked)
-                answer = far.recv(65_536)
-                if word in asked:
-                    told.append(asked)
-                    return
-                near.sendall(answer)
+            while True:
+                (heard, *_), _, _ = select.select([near, far], [], [])
+                words = heard.recv(65_536)
+                (far if heard is near else near).sendall(words)
+                if not words or (heard is near and word in words):
+                    break
+            if words:
+                told.append(words)
+                far.recv(1)  # it has done it
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
@@ -140,6 +143,29 @@ def test_command_whose_answer_was_lost_is_not_said_again(redis_name, kind, word)
 
         assert len(told) == 1
     assert on_redis(kind, redis_name).queue_size() == 2
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize(
+    ("kind", "word"), [("list", b"RPUSH"), ("leases", b"EVALSHA")], ids=["list", "leases"]
+)
+def test_command_whose_answer_was_lost_is_not_said_again_in_a_redis_cluster(tmp_path, kind, word):
+    with redis_cluster(tmp_path) as url:
+        there = on_redis(kind, "q", url=url)
+        there.enqueue("learns the scripts")
+        server = url.removeprefix("redis+cluster://")
+        with losing_answers_to(word, f"redis://{server}") as (port, told):
+            # So that all of the cluster is to be found there.
+            with redis.Redis.from_url(f"redis://{server}") as client:
+                client.config_set("cluster-announce-port", port)
+            broker = on_redis(kind, "q", url=f"redis+cluster://127.0.0.1:{port}")
+
+            with pytest.raises(BrokerUnavailable):
+                broker.enqueue("x")
+
+            assert len(told) == 1
+        assert there.queue_size() == 2
+        there.close()
 
 
 def test_packages_whose_answer_was_lost_are_counted_and_others_are_not(redis_name, server):
