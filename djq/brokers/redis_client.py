@@ -9,6 +9,7 @@ each process makes a client of its own from it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -44,7 +45,17 @@ _OWN_KEYS = (
     "service_name",
     "sentinel_kwargs",
 )
-_NONE_IS_ABSENT = ("url", "host", "port", "db", *_OWN_KEYS[2:])
+_MAY_BE_NONE = (
+    "url",
+    "host",
+    "port",
+    "db",
+    "startup_nodes",
+    "sentinels",
+    "service_name",
+    "sentinel_kwargs",
+)
+"""Where None is as good as nothing."""
 _FORCED = ("retry", "retry_on_timeout", "retry_on_error", "decode_responses")
 """Options of redis-py that have no effect here: answers stay bytes, as foreign ones may be no text."""
 _SHARED = ("socket_timeout", "socket_connect_timeout", "socket_keepalive", "ssl")
@@ -127,22 +138,20 @@ def read_server(setting: Mapping[str, Any] | str) -> RedisServer:
         ConfigError: It is no URL of Redis, or an option is wrong or not known.
     """
     given: dict[str, Any] = {"url": setting} if isinstance(setting, str) else dict(setting)
-    for key in _NONE_IS_ABSENT:
-        if given.get(key, "") is None:
-            del given[key]
-    url = given.pop("url", None)
-    given = {**({} if url is None else read_url(url)), **given}
+    given = {key: given[key] for key in given if key not in _MAY_BE_NONE or given[key] is not None}
+    if "url" in given:
+        given = {**read_url(given.pop("url")), **given}
     check_options(given, "Q_CLUSTER['redis']")
     options = {_OLD_NAMES.get(key, key): given[key] for key in given if key not in _OWN_KEYS}
-    options = {**_DEFAULTS, **_unforced(options, "Q_CLUSTER['redis']")}
+    options = {**_DEFAULTS, **_unforced(options, "Q_CLUSTER['redis']", "url", *_OWN_KEYS)}
     _check_together(given, options)
     watching = given.get("sentinel_kwargs", {})
     check_options(watching, "Q_CLUSTER['redis']['sentinel_kwargs']")
-    nodes = given.get("startup_nodes", ())
+    nodes = given.get("startup_nodes", [])
     if given.get("cluster"):
         options.pop("db", None)  # there is one, and redis-py does not want to hear of it
-        host, port = options.pop("host", "localhost"), options.pop("port", 6379)
-        nodes = nodes or [(host, port)]
+        if not nodes or "host" in options:
+            nodes = [*nodes, (options.pop("host", "localhost"), options.pop("port", 6379))]
     return RedisServer(
         options=options,
         startup_nodes=_pairs(nodes),
@@ -152,7 +161,7 @@ def read_server(setting: Mapping[str, Any] | str) -> RedisServer:
     )
 
 
-def _unforced(options: Mapping[str, Any], place: str) -> dict[str, Any]:
+def _unforced(options: Mapping[str, Any], place: str, *own_keys: str) -> dict[str, Any]:
     """Leave out what djq decides itself; redis-py says what it does not know of the rest."""
     options = {key: options[key] for key in options if key not in _FORCED}
     try:
@@ -160,8 +169,11 @@ def _unforced(options: Mapping[str, Any], place: str) -> dict[str, Any]:
         client.connection_pool.make_connection()  # it does not connect
         client.close()
     except (TypeError, ValueError, RedisError) as error:
-        words = str(error).replace("AbstractConnection.__init__() ", "")
-        raise ConfigError(f"{place} has an option that is wrong: {words}") from None
+        words = re.sub(r"\w+\.__init__\(\) ", "", str(error)).rstrip(".")
+        known = ", ".join(("those of redis-py's Redis", *own_keys))
+        raise ConfigError(
+            f"{place} has an option that is wrong: {words}. There are {known}."
+        ) from None
     return options
 
 
@@ -173,7 +185,7 @@ def _check_together(given: Mapping[str, Any], options: Mapping[str, Any]) -> Non
             "Q_CLUSTER['redis'] needs 'sentinels' and 'service_name' together: a list of "
             "(host, port), and the name of the server that they watch."
         )
-    if "sentinel_kwargs" in given and not named:
+    if given.get("sentinel_kwargs") and not named:
         raise ConfigError(
             "Q_CLUSTER['redis'] has 'sentinel_kwargs' and no 'sentinels'; remove it, or name them."
         )

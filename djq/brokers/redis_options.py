@@ -75,6 +75,10 @@ def _is_timeout(value: object) -> bool:
     return 0 < value <= SECONDS_MAX
 
 
+def _is_pause(value: object) -> bool:
+    return value is not None and (value == 0 or _is_timeout(value)) and not isinstance(value, bool)
+
+
 def _is_mapping(value: object) -> bool:
     return isinstance(value, Mapping)
 
@@ -103,6 +107,7 @@ def _is_error_handler(value: object) -> bool:
 
 _SWITCH = Rule(allowed="True or False", accepts=_is_bool)
 _TIMEOUT = Rule(allowed="a number of seconds above 0, or None (for ever)", accepts=_is_timeout)
+_PAUSE = Rule(allowed="a number of seconds, 0 for never", accepts=_is_pause)
 _CREDENTIAL = Rule(allowed="text, or None", accepts=_is_credential, secret=True)
 _HOSTS = Rule(allowed="a list of (host, port), as [('10.0.0.5', 26379)]", accepts=_are_hosts)
 _ENCODING = Rule(allowed="the name of an encoding, as 'utf-8'", accepts=_is_encoding)
@@ -125,6 +130,7 @@ _RULES: Mapping[str, Rule] = {
     "password": _CREDENTIAL,
     "socket_timeout": _TIMEOUT,
     "socket_connect_timeout": _TIMEOUT,
+    "health_check_interval": _PAUSE,
     "socket_keepalive": Rule(
         allowed="True, False or None", accepts=lambda value: value is None or _is_bool(value)
     ),

@@ -119,7 +119,10 @@ SENTINELS = {"sentinels": [("h", 1)], "service_name": "s"}
         ("redis+cluster://h/3", "the database 3 in a Redis Cluster.* leave it out"),
         ("redis://redis..example", "'host' .* is 'redis..example'"),
         ("redis://h?ssl=true", "'ssl' .* is 'true'; allowed is True or False"),
-        ({"hots": "hunter2"}, "unexpected keyword argument 'hots'"),
+        (
+            {"hots": "hunter2"},
+            "argument 'hots'. There are those of redis-py's Redis, url, receipts,",
+        ),
         ({"protocol": 7}, "protocol must be"),
         ({"sentinels": [("h", 1)], "password": "hunter2"}, "'service_name' together"),
         ({"service_name": "s"}, "'sentinels' and"),
@@ -165,6 +168,7 @@ def test_wrong_option_is_told_and_no_password(setting, words):
         ),
         ("socket_timeout", ["5", 0, -1, True, float("nan")], "seconds above 0"),
         ("socket_connect_timeout", ["5", 0], "seconds above 0"),
+        ("health_check_interval", ["5", -1, False, None], "number of seconds, 0 for never"),
         ("socket_keepalive", ["yes", 1], "True, False or None"),
         ("ssl", ["yes", 1, None], "True or False"),
         ("cluster", ["yes", 1, None], "True or False"),
@@ -199,7 +203,12 @@ def test_value_that_may_be_a_password_is_not_told():
     [
         {"port": "6379", "db": "2", "password": 1234},
         {"host": None, "port": None, "db": None, "unix_socket_path": "/x"},
-        {"host": "::1", "socket_keepalive": None, "socket_timeout": 0.5},
+        {
+            "host": "::1",
+            "socket_keepalive": None,
+            "socket_timeout": 0.5,
+            "health_check_interval": 0,
+        },
         {"host": "my_redis", "sentinels": None, "service_name": None, "url": None},
     ],
 )
@@ -264,6 +273,10 @@ def test_sentinels_may_stand_in_a_url(url, sentinels, tls):
             [("a", 1), ("b", 2)],
         ),
         ({"cluster": True, "password": "p/w", "socket_timeout": 2}, [("localhost", 6379)]),
+        (
+            {"url": "redis+cluster://:p%2Fw@a?socket_timeout=2", "host": "b", "port": 1},
+            [("a", 6379), ("b", 1)],
+        ),
     ],
 )
 def test_hosts_of_a_redis_cluster_are_read(setting, nodes):
