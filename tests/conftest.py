@@ -13,6 +13,7 @@ from django.db import connections
 from tests import settings
 from tests.caches import redis_prefix
 from tests.mongo_servers import mongo_server
+from tests.redis_servers import generation_program, redis_server
 from tests.sqs_servers import moto_server, roto_server
 
 collect_ignore = ["sample"]  # a project of its own: `tests/kit/test_sample_project.py` runs it
@@ -80,6 +81,21 @@ def redis_name():
     """A name in the real Redis for one test, of whose keys nothing is left."""
     with redis_prefix() as prefix:
         yield prefix
+
+
+@pytest.fixture(scope="session")
+def redis_of(tmp_path_factory):
+    """A function that starts a Redis of a generation, once a session: gives its address."""
+    with ExitStack() as stack:
+
+        @lru_cache
+        def start(generation):
+            program = generation_program(generation)
+            folder = tmp_path_factory.mktemp("redis")
+            port = stack.enter_context(redis_server(folder, program=program))
+            return f"redis://127.0.0.1:{port}"
+
+        yield start
 
 
 @pytest.fixture(scope="session")

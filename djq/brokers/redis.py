@@ -54,8 +54,21 @@ for place = 3, #ARGV do
 end
 redis.call('ZADD', KEYS[2], unpack(held))
 redis.call('SET', KEYS[3], digits(number), 'EX', 86400)
+return digits(number)
 """
-"""For how long to hold them back, and packages."""
+"""For how long to hold them back, and packages; gives the number of the last."""
+
+_TAKE_BACK = """
+local number = tonumber(ARGV[2])
+for place = #ARGV, 3, -1 do
+  if number then
+    redis.call('ZREM', KEYS[2], digits(number - #ARGV + place) .. ARGV[place])
+  else
+    redis.call('LREM', KEYS[1], -1, ARGV[place])
+  end
+end
+"""
+"""The number of the last, '' for those that were not held back; and packages, as they were sent."""
 
 _TAKE = """
 local limit = tonumber(ARGV[2])
@@ -170,6 +183,32 @@ class ConnectedToRedis(OneClient, Broker):
                 self._scripts[script] = client.register_script(COMMON + script)
             return self._scripts[script](keys=keys, args=[self._now(), *values])
 
+    def _send(self, tasks: Sequence[str], send: Callable[[list[bytes]], Any]) -> list[Any]:
+        """Send portions, all or none: gives what `send` told of each.
+
+        Where the server refuses one or is gone, those before it are taken back, as far as they still wait.
+        """
+        told: list[Any] = []
+        stay = 0
+        try:
+            for portion in parted(tasks, CHARACTERS_MAX, len):
+                told.append(send([task.encode() for task in portion]))
+                stay += len(portion)
+        except BrokerUnavailable as error:
+            try:
+                while told:
+                    stay -= self._take_back(told.pop())
+            except BrokerUnavailable:
+                raise BrokerUnavailable(
+                    f"{error}; the first {stay:,} of {len(tasks):,} packages were sent"
+                ) from error
+            raise
+        return told
+
+    def _take_back(self, told: Any) -> int:
+        """Remove a portion by what sending it told; gives how many packages it had."""
+        raise NotImplementedError
+
     def _now(self) -> int | str:
         return "" if self._clock is None else (self._clock.now() - EPOCH) // MICROSECOND
 
@@ -191,16 +230,17 @@ class RedisBroker(ConnectedToRedis):
 
     def enqueue_many(self, tasks: Sequence[str]) -> list[str | None]:
         """Send packages in order, one command for hundreds; a list has no tracking ids."""
-        with self._served() as client:
-            for portion in parted(tasks, CHARACTERS_MAX, len):
-                client.rpush(self._key, *[task.encode() for task in portion])
+        self._send(tasks, self._push)
         return [None] * len(tasks)
 
     def enqueue_later(self, tasks: Sequence[str], seconds: float) -> list[str | None]:
         """As `enqueue_many`, for packages that are due so many seconds from now."""
         delay = round(seconds * 1_000_000)
-        for portion in parted(tasks, CHARACTERS_MAX, len):
-            self._run(_HOLD, self._keys, delay, *[task.encode() for task in portion])
+
+        def hold(packages: list[bytes]) -> tuple[Any, list[bytes]]:
+            return self._run(_HOLD, self._keys, delay, *packages), packages
+
+        self._send(tasks, hold)
         return [None] * len(tasks)
 
     def dequeue(self, limit: int = 1) -> list[Received]:
@@ -227,6 +267,16 @@ class RedisBroker(ConnectedToRedis):
 
     def queue_size(self) -> int:
         return int(self._run(_COUNT, self._keys))
+
+    def _push(self, packages: list[bytes]) -> tuple[Any, list[bytes]]:
+        with self._served() as client:
+            client.rpush(self._key, *packages)
+        return "", packages
+
+    def _take_back(self, told: tuple[Any, list[bytes]]) -> int:
+        number, packages = told
+        self._run(_TAKE_BACK, self._keys, number, *packages)
+        return len(packages)
 
     def _take(self, limit: int) -> tuple[float, Sequence[bytes]]:
         most = min(limit, ONE_CALL_MAX)

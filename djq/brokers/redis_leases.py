@@ -22,7 +22,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
-from djq.brokers.portions import CHARACTERS_MAX, parted
 from djq.brokers.redis import ONE_CALL_MAX, ConnectedToRedis
 from djq.ports import Received
 
@@ -185,10 +184,8 @@ class LeasingRedisBroker(ConnectedToRedis):
     def enqueue_later(self, tasks: Sequence[str], seconds: float) -> list[str | None]:
         """As `enqueue_many`, for packages that are due so many seconds from now."""
         delay = round(seconds * 1_000_000)
-        ids: list[str | None] = []
-        for portion in parted(tasks, CHARACTERS_MAX, len):
-            ids += map(_text, self._verb("send", delay, *[task.encode() for task in portion]))
-        return ids
+        sent = self._send(tasks, lambda packages: self._verb("send", delay, *packages))
+        return [_text(id) for ids in sent for id in ids]
 
     def dequeue(self, limit: int = 1) -> list[Received]:
         pause, taken = self._take(limit)
@@ -249,6 +246,10 @@ class LeasingRedisBroker(ConnectedToRedis):
         return seconds, [
             Received(_text(receipt), package, int(count)) for receipt, package, count in taken
         ]
+
+    def _take_back(self, told: list[Any]) -> int:
+        self._verb("delete", *told)
+        return len(told)
 
     def _run_on(self, receipts: Iterable[str], verb: str, *values: object) -> None:
         held = list(receipts)

@@ -131,12 +131,6 @@ def _is_mapping(value: object) -> bool:
     return isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
 
 
-def _is_redis(value: object) -> bool:
-    if isinstance(value, Mapping):
-        return _is_mapping(value) and isinstance(value.get("receipts", False), bool)
-    return _is_text(value)
-
-
 def _is_mongo_uri(value: object) -> bool:
     return isinstance(value, str) and value.startswith(("mongodb://", "mongodb+srv://"))
 
@@ -196,9 +190,7 @@ RULES: Mapping[str, Rule] = {
     "label": Rule(allowed="text that is not empty", accepts=_is_text),
     "catch_up": _SWITCH,
     "redis": _optional(
-        "a dict of redis-py's options ('receipts' in it True or False), or a URL",
-        _is_redis,
-        secret=True,
+        "a dict of redis-py's options, or a URL", _or(_is_mapping, _is_text), secret=True
     ),
     "django_redis": _optional("an alias of CACHES", _is_text),
     "disque_nodes": _optional("a list of 'host:port', not empty", _is_nodes, secret=True),

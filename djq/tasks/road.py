@@ -17,6 +17,7 @@ from djq.conf import get_config
 from djq.core.codec import Codec
 from djq.core.config import Config
 from djq.core.options import Options
+from djq.exceptions import BrokerUnavailable
 from djq.ports import Broker
 from djq.wiring import wiring
 
@@ -71,7 +72,8 @@ class Road:
         Raises:
             TaskRefused: One is too large. With a queue in a database nothing is sent then.
             BrokerUnavailable: The broker did not take them. With a queue in a database nothing is
-                sent then; with another some may have been, if there are more than fit in one call.
+                sent then; with another some may have been, if there are more than fit in one call: it
+                says how many.
             StoreUnavailable: A task that ran here could not be saved.
         """
         if self.broker is None:
@@ -125,9 +127,16 @@ def _enqueue(broker: Broker, packages: Iterable[str]) -> None:
         if first:
             broker.enqueue_many(first)
         return
-    with _all_or_none(broker):
-        for bulk in chain([first], bulks):
-            broker.enqueue_many(bulk)
+    sent = 0
+    try:
+        with _all_or_none(broker):
+            for bulk in chain([first], bulks):
+                broker.enqueue_many(bulk)
+                sent += len(bulk)
+    except BrokerUnavailable as error:
+        if broker.database is not None or not sent:
+            raise
+        raise BrokerUnavailable(f"{error}; the first {sent:,} tasks had been sent") from error
 
 
 def _bulks(packages: Iterable[str]) -> Iterator[list[str]]:

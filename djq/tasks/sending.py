@@ -85,7 +85,7 @@ def async_tasks(calls: Iterable[Call], /, **options: Any) -> list[str]:
     Raises:
         TaskRefused: One of them cannot be queued as it is; nothing was sent. The message says which.
         BrokerUnavailable: The broker did not take them. A queue in a database has none of them then;
-            another may have some, if they are more than 500.
+            another may have some, if they are more than 500, and it says how many.
     """
     common, rest = split(options)
     if rest:

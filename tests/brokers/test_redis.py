@@ -132,13 +132,31 @@ def test_package_is_found_whatever_the_queue_is_called(redis_name, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_client_that_decodes_answers_is_as_good(redis_name, kind):
-    broker = on_redis(kind, redis_name, url=f"{REDIS_URL}?decode_responses=true")
+    options = {"retry_seconds": 60.0} if kind == "leases" else {}
+    cache_s = redis.Redis.from_url(REDIS_URL, decode_responses=True)  # as django-redis may have it
+    broker = BROKERS[kind](redis_name, connect=lambda: cache_s, wait_seconds=0, **options)
 
     (tracking,) = broker.enqueue_many(["ü"])
     ((receipt, package),) = broker.dequeue()
 
     assert package == "ü"
     assert (tracking is None, receipt is None) == ((kind == "list"),) * 2
+    broker.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_foreign_bytes_cost_no_package_beside_them(redis_name, server, kind):
+    broker = on_redis(kind, redis_name, url=f"{REDIS_URL}?decode_responses=true")
+    broker.enqueue_many(["a", "b"])
+    if kind == "list":
+        server.rpush(f"djq:{redis_name}:q", b"\xff")
+    else:
+        first = min(server.hkeys(f"djq:{{{redis_name}}}:packages"))
+        server.hset(f"djq:{{{redis_name}}}:packages", first, b"\xff")
+
+    taken = [package for _, package in broker.dequeue(5)]
+
+    assert taken == ([b"a", b"b", b"\xff"] if kind == "list" else [b"\xff", b"b"])
 
 
 def test_what_is_held_back_stays_when_the_list_cannot_be_read(redis_name, server):

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
+import select
 import socket
-import subprocess
 import threading
 from contextlib import contextmanager
+from functools import partial
 from itertools import count
 
 import pytest
 import redis
-from redis.backoff import ConstantBackoff
-from redis.retry import Retry
+from fakeredis import FakeRedis, FakeServer
 
 from djq.exceptions import BrokerUnavailable
-from tests.brokers.redis_parts import AWAY, KINDS, on_redis, packages
-from tests.caches import REDIS_URL, refuse_absent
-from tests.servers import free_port
+from tests.brokers.redis_parts import AWAY, BROKERS, KINDS, on_redis, packages
+from tests.caches import REDIS_URL
+from tests.redis_servers import GENERATIONS, generation_program, redis_cluster, redis_server
 
 
 @pytest.fixture
@@ -98,20 +97,22 @@ def test_connection_that_the_server_ended_costs_nothing(redis_name, server, kind
 
 
 @contextmanager
-def losing_answers_to(word):
+def losing_answers_to(word, url=REDIS_URL):
     """A way to the server on which it is heard, and hangs up when it was told this; gives the port."""
-    parts = redis.connection.parse_url(REDIS_URL)
+    parts = redis.connection.parse_url(url)
     told = []
 
     def serve(near):
         with near, socket.create_connection((parts["host"], parts["port"])) as far:
-            while asked := near.recv(65_536):
-                far.sendall(asked)
-                answer = far.recv(65_536)
-                if word in asked:
-                    told.append(asked)
-                    return
-                near.sendall(answer)
+            while True:
+                (heard, *_), _, _ = select.select([near, far], [], [])
+                words = heard.recv(65_536)
+                (far if heard is near else near).sendall(words)
+                if not words or (heard is near and word in words):
+                    break
+            if words:
+                told.append(words)
+                far.recv(1)  # it has done it
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
@@ -144,6 +145,29 @@ def test_command_whose_answer_was_lost_is_not_said_again(redis_name, kind, word)
     assert on_redis(kind, redis_name).queue_size() == 2
 
 
+@pytest.mark.servers
+@pytest.mark.parametrize(
+    ("kind", "word"), [("list", b"RPUSH"), ("leases", b"EVALSHA")], ids=["list", "leases"]
+)
+def test_command_whose_answer_was_lost_is_not_said_again_in_a_redis_cluster(tmp_path, kind, word):
+    with redis_cluster(tmp_path) as url:
+        there = on_redis(kind, "q", url=url)
+        there.enqueue("learns the scripts")
+        server = url.removeprefix("redis+cluster://")
+        with losing_answers_to(word, f"redis://{server}") as (port, told):
+            # So that all of the cluster is to be found there.
+            with redis.Redis.from_url(f"redis://{server}") as client:
+                client.config_set("cluster-announce-port", port)
+            broker = on_redis(kind, "q", url=f"redis+cluster://127.0.0.1:{port}")
+
+            with pytest.raises(BrokerUnavailable):
+                broker.enqueue("x")
+
+            assert len(told) == 1
+        assert there.queue_size() == 2
+        there.close()
+
+
 def test_packages_whose_answer_was_lost_are_counted_and_others_are_not(redis_name, server):
     on_redis("list", redis_name).dequeue()  # the server learns the script
     on_redis("list", redis_name).enqueue_many(["a", "b", "c"])
@@ -163,27 +187,16 @@ def test_packages_whose_answer_was_lost_are_counted_and_others_are_not(redis_nam
     assert (not_reached.value.taken_max, refused.value.taken_max) == (0, 0)
 
 
-@pytest.fixture
-def small_server(tmp_path):
-    """A server of the test's own that has hardly any memory left."""
-    program = shutil.which("redis-server") or shutil.which("valkey-server")
-    if program is None:
-        refuse_absent("redis-server", "install it; the tests start it themselves")
-    port = free_port()
-    words = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)]
-    patience = Retry(ConstantBackoff(0.02), 200)
-    with (
-        (tmp_path / "log").open("wb") as log,
-        subprocess.Popen([program, *words], stdout=log) as process,
-        redis.Redis(port=port, retry=patience) as client,
-    ):
-        try:
-            client.ping()
-            used = client.info("memory")["used_memory"]
-            client.config_set("maxmemory", used + 2_000_000)
-            yield f"redis://127.0.0.1:{port}"
-        finally:
-            process.kill()
+@pytest.fixture(
+    params=[None, *[pytest.param(each, marks=pytest.mark.servers) for each in GENERATIONS]]
+)
+def small_server(request, tmp_path):
+    """A server of the test's own that has hardly any memory left: the machine's, and of other generations."""
+    program = generation_program(request.param) if request.param else None
+    with redis_server(tmp_path, program=program) as port, redis.Redis(port=port) as client:
+        used = client.info("memory")["used_memory"]
+        client.config_set("maxmemory", used + 2_000_000)
+        yield f"redis://127.0.0.1:{port}"
 
 
 def fill(broker):
@@ -213,3 +226,60 @@ def test_full_server_refuses_what_is_sent_and_can_be_emptied(small_server, kind)
 
     assert came == sent > 10
     assert "OOM" in told or "OutOfMemory" in told or "script" in told
+
+
+SENDING = {
+    "enqueue_many": lambda broker, tasks: broker.enqueue_many(tasks),
+    "enqueue_later": lambda broker, tasks: broker.enqueue_later(tasks, 0),
+}
+
+
+@pytest.mark.parametrize("verb", SENDING)
+@pytest.mark.parametrize("kind", KINDS)
+def test_batch_that_fills_the_server_is_sent_as_a_whole_or_not_at_all(small_server, kind, verb):
+    broker = on_redis(kind, "q", url=small_server)
+    batch = [f"{number:05}" * 1_000 for number in range(900)]
+    before = [batch[0], "a", batch[1]]
+    SENDING[verb](broker, before)
+
+    with pytest.raises(BrokerUnavailable, match=r"OOM|OutOfMemory|script") as caught:
+        SENDING[verb](broker, batch)
+
+    assert "were sent" not in str(caught.value)
+    assert packages(broker.dequeue(10)) == before
+    broker.close()
+
+
+@pytest.mark.parametrize("verb", SENDING)
+@pytest.mark.parametrize("kind", KINDS)
+def test_part_of_a_batch_that_cannot_be_taken_back_is_told(kind, verb):
+    fake = FakeServer()
+
+    class Failing(FakeRedis):
+        """Serves one command."""
+
+        def execute_command(self, *args, **options):
+            try:
+                return super().execute_command(*args, **options)
+            finally:
+                fake.connected = False
+
+    options = {"retry_seconds": 60.0} if kind == "leases" else {}
+    there, broker = (
+        BROKERS[kind]("q", connect=partial(client, server=fake), wait_seconds=0, **options)
+        for client in (FakeRedis, Failing)
+    )
+    SENDING[verb](there, ["x"])  # the server learns the script
+
+    with pytest.raises(BrokerUnavailable, match="the first 300 of 900 packages were sent"):
+        SENDING[verb](broker, ["x"] * 900)
+
+    fake.connected = True
+    assert there.queue_size() == 301
+
+
+def test_batch_of_which_nothing_was_sent_is_not_said_to_be_sent_in_part():
+    with pytest.raises(BrokerUnavailable) as caught:
+        on_redis("list", "q", url=AWAY).enqueue_many(["x"] * 900)
+
+    assert "were sent" not in str(caught.value)

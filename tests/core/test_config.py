@@ -80,7 +80,7 @@ REFUSED: dict[str, list[object]] = {
     "queue_limit": NO_COUNT,
     "label": [*NO_TEXT, None],
     "catch_up": NO_SWITCH,
-    "redis": [5, True, "", ["a"], {5: "five"}, {"receipts": "yes"}],
+    "redis": [5, True, "", ["a"], {5: "five"}],
     "django_redis": NO_TEXT,
     "disque_nodes": ["127.0.0.1:7711", [], [""], [7711], 5],
     "disque_auth": ["", 5, ["a"]],

@@ -184,13 +184,33 @@ class BreaksAtTheSecond(CountingBroker):
         return super().enqueue_many(tasks)
 
 
+def test_another_queue_tells_how_many_it_has(broker):
+    broker.away_after = 2
+
+    with pytest.raises(BrokerUnavailable, match="no answer; the first 1,000 tasks had been sent"):
+        async_tasks(["builtins.list"] * (2 * BULK + 1), broker=broker)
+
+    assert len(broker.sent()) == 1_000
+
+
+@pytest.mark.parametrize("tasks", [2, BULK + 1])
+def test_another_queue_that_has_none_tells_of_none(broker, tasks):
+    broker.away_after = 0
+
+    with pytest.raises(BrokerUnavailable) as caught:
+        async_tasks(["builtins.list"] * tasks, broker=broker)
+
+    assert str(caught.value) == "no answer"
+
+
 def test_a_queue_in_a_database_has_all_or_none():
     broker = BreaksAtTheSecond()
     broker.away_after = 1
 
-    with pytest.raises(BrokerUnavailable):
+    with pytest.raises(BrokerUnavailable) as caught:
         async_tasks(["builtins.list"] * (BULK + 1), broker=broker)
 
+    assert "had been sent" not in str(caught.value)
     assert OrmQ.objects.count() == 0
 
 

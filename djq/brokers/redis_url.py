@@ -1,0 +1,86 @@
+"""What a URL of the setting `redis` stands for: one server, a Redis Cluster, or what Sentinels name.
+
+redis-py reads the first kind alone. The others are written as the packages redis-sentinel-url and limits
+have them: a `+` behind the scheme, and commas between hosts. `rediss` is TLS in each of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from redis.connection import SSLConnection, parse_url
+
+from djq.exceptions import ConfigError
+
+__all__ = ["read_url"]
+
+SENTINEL_PORT = 26_379
+CLUSTER_PORT = 6_379
+
+_WRONG = (
+    "Q_CLUSTER['redis'] is no URL of Redis (it is not shown, it may hold a password). Write "
+    "redis://host:6379/0, unix:///path/to/socket?db=0, redis+sentinel://host:26379,host:26379/service/0, "
+    "or redis+cluster://host:6379,host:6379; with rediss for redis it is TLS. 0 is the number of the "
+    "database. A password with one of / : @ ? # in it has to be percent-encoded."
+)
+
+
+def read_url(url: object) -> dict[str, Any]:
+    """Give what the setting would be as a dict.
+
+    Raises:
+        ConfigError: It is no such URL.
+    """
+    try:
+        parts = urlsplit(str(url))
+        scheme, _, kind = parts.scheme.partition("+")
+        if kind == "sentinel":
+            return _read_sentinels(scheme, parts)
+        if kind == "cluster":
+            return _read_cluster(scheme, parts)
+        return _read_server(str(url))
+    except ValueError:
+        # Its words may quote a part of the password.
+        raise ConfigError(_WRONG) from None
+
+
+def _read_sentinels(scheme: str, parts: SplitResult) -> dict[str, Any]:
+    service, _, db = parts.path.strip("/").partition("/")
+    sentinels = _hosts(parts, SENTINEL_PORT)
+    named = {"sentinels": sentinels, "service_name": unquote(service)}
+    return {**_read_rest(scheme, parts, db), **named}
+
+
+def _read_cluster(scheme: str, parts: SplitResult) -> dict[str, Any]:
+    nodes = {"cluster": True, "startup_nodes": _hosts(parts, CLUSTER_PORT)}
+    return {**_read_rest(scheme, parts, parts.path.strip("/")), **nodes}
+
+
+def _hosts(parts: SplitResult, port: int) -> list[tuple[str, int]]:
+    each = [urlsplit(f"//{host}") for host in parts.netloc.rpartition("@")[2].split(",")]
+    return [(one.hostname or "", port if one.port is None else one.port) for one in each]
+
+
+def _read_rest(scheme: str, parts: SplitResult, db: str) -> dict[str, Any]:
+    """Read all but the hosts, as in a URL of one server."""
+    if scheme == "unix":
+        raise ValueError("behind a socket there is one server")
+    login = "".join(parts.netloc.rpartition("@")[:2])
+    options = _read_server(f"{scheme}://{login}host/{db}?{parts.query}#{parts.fragment}")
+    del options["host"]
+    return options
+
+
+def _read_server(url: str) -> dict[str, Any]:
+    options = dict(parse_url(url))  # type: ignore[no-untyped-call]
+    parts = urlsplit(url)
+    if parts.fragment or (parts.scheme != "unix" and not f"0{parts.path.strip('/')}".isdigit()):
+        raise ValueError(
+            "redis-py takes no notice of a fragment, nor of a database that is no number"
+        )
+    if issubclass(options.pop("connection_class", object), SSLConnection):
+        options["ssl"] = True
+    if "path" in options:
+        options["unix_socket_path"] = options.pop("path")
+    return options
