@@ -20,7 +20,7 @@ from djq.brokers.orm import OrmBroker, ServerClock
 from djq.brokers.orm_bell import Bell
 from djq.components.publisher import Board
 from djq.components.scheduler import Queue
-from djq.conf import get_config, make_signer
+from djq.conf import find_config, get_config, make_signer
 from djq.core.codec import Codec
 from djq.core.config import Config
 from djq.core.lifecycle import Role
@@ -65,13 +65,14 @@ _local = threading.local()
 
 
 @lru_cache(maxsize=1)
-def _real_surroundings() -> Surroundings:
-    return Surroundings(SystemClock(), SystemIds(), LoggingObserver())
+def _real_surroundings(cluster: str | None) -> Surroundings:
+    return Surroundings(SystemClock(), SystemIds(), LoggingObserver(cluster))
 
 
 def surroundings() -> Surroundings:
     """The real clock, real ids, and the log; unless others stand in for them."""
-    real, instead = _real_surroundings(), wiring()
+    config, instead = find_config(), wiring()
+    real = _real_surroundings(None if config is None else config.name)
     if instead.clock is None and instead.ids is None and instead.observer is None:
         return real
     return Surroundings(

@@ -142,7 +142,7 @@ class LocalCluster(Faults):
             in_memory = self._store == "memory" or (self._store is None and not uses_database())
             results = memory_store() if in_memory else None
             rows = MemoryScheduleStore(clock=self.clock) if in_memory else None
-            observer = wiring().observer or LoggingObserver()
+            observer = wiring().observer or LoggingObserver(config.name)
             instead = wired(
                 clock=self.clock,
                 ids=self._ids,

@@ -87,7 +87,7 @@ class Worker:
         if self.current is not None:
             return Wait(0.0)
         if self._stop is not None:
-            self._around.observer.notify(ChildStopped(Role.WORKER, self._label))
+            self._around.observer.notify(ChildStopped(Role.WORKER, self._label, self._pid))
             return None
         return Wait(None)
 

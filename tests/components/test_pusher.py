@@ -368,7 +368,7 @@ def test_a_pusher_that_is_told_to_leave_fetches_nothing_more():
 
     assert bench.pusher.step() is None
     assert bench.broker.asked == []
-    assert bench.observer.events == [ChildStopped(Role.PUSHER, "Process-1:2")]
+    assert bench.observer.events == [ChildStopped(Role.PUSHER, "Process-1:2", 8)]
 
 
 @pytest.mark.parametrize("away", [False, True])
