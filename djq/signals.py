@@ -60,7 +60,8 @@ def fields_of(event: events.Event) -> dict[str, Any]:
     if "role" in fields:
         fields["role"] = fields["role"].value
     if isinstance(event, events.TaskEvent):
-        fields |= zip(events.FACTS, event.facts, strict=True)
+        facts = (event.task_id, event.name, event.func, event.group, event.attempt)
+        fields |= zip(events.FACTS, facts, strict=True)
     if isinstance(event, events.ScheduleSent):
         fields |= {"task_id": event.task_id, "func": event.func}
     return fields

@@ -37,7 +37,8 @@ from djq.core.gathering import Gathered
 from djq.core.lifecycle import Role
 from djq.core.message import Finished, Kind
 from djq.core.protocol import Keep, Kept, Ready, Renew, Renewed, Settled, Stop, Verdict
-from djq.core.settlement import bare, failure
+from djq.core.report import error_of, report_facts
+from djq.core.settlement import bare, failure, was_stopped
 from djq.exceptions import BrokerUnavailable, StoreRefused, StoreUnavailable
 from djq.ports import Broker, Link, ResultStore, ScheduleStore, Surroundings, Wait
 
@@ -208,6 +209,7 @@ class Monitor:
         done = [item for item in batch.items if item.ticket not in returned]
         self._link.send(Kept(tuple(item.ticket for item in done)))
         self._tell(done, batch)
+        self._report(done, batch)
         return True
 
     def _save(self, batch: Batch) -> None:
@@ -314,6 +316,22 @@ class Monitor:
             self._tell_gathered(gathered)
         for unfollowed in batch.unfollowed:
             notify(unfollowed)
+
+    def _report(self, done: Sequence[Settled], batch: Batch) -> None:
+        """Report what ended badly without an exception; of that its worker knows, and has reported it."""
+        reporter = self._around.reporter
+        if reporter is None:
+            return
+        for item in done:
+            if item.death:
+                message = unpack(item.delivery.frame)
+                facts = report_facts(message, item.delivery.attempt)
+                reporter.report(error_of(item.death), facts)
+        for finished in (*batch.finished, *batch.unsent):
+            outcome = finished.outcome
+            if not (outcome.success or outcome.traceback or was_stopped(finished)):
+                error = error_of(str(load_value(outcome.value)))
+                reporter.report(error, report_facts(finished.message, finished.attempt))
 
     def _tell_one(self, finished: Finished, *, quiet: bool) -> None:
         message, outcome = finished.message, finished.outcome

@@ -35,11 +35,6 @@ class TaskEvent(Event):
     attempt: int
     """How often it had been delivered, this time included. 0: it never was."""
 
-    @property
-    def facts(self) -> Facts:
-        """The same as `about` gave."""
-        return self.task_id, self.name, self.func, self.group, self.attempt
-
 
 @attrs.frozen
 class ClusterStarting(Event):
