@@ -29,13 +29,15 @@ from djq.core.plan import Plan
 from djq.core.settlement import Policy
 from djq.exceptions import ConfigError, TaskRefused
 from djq.ports import Broker, Clock, ResultStore, Surroundings
+from djq.reporting import reporter
 from djq.results.cache import CacheStore
 from djq.results.database import DatabaseStore
 from djq.results.routed import RoutedStore
 from djq.runtime.clock import CallersClock, SystemClock, SystemIds
+from djq.runtime.courier import Courier
 from djq.schedules.database import DatabaseScheduleStore
 from djq.signals import LoggingObserver
-from djq.wiring import wiring
+from djq.wiring import NOTHING, wiring
 
 if TYPE_CHECKING:
     from djq.models import Task
@@ -65,18 +67,22 @@ _local = threading.local()
 
 
 @lru_cache(maxsize=1)
-def _real_surroundings(cluster: str | None) -> Surroundings:
-    return Surroundings(SystemClock(), SystemIds(), LoggingObserver(cluster))
+def _real_surroundings(cluster: str | None, courier: Courier | None) -> Surroundings:
+    return Surroundings(SystemClock(), SystemIds(), LoggingObserver(cluster), courier)
 
 
 def surroundings() -> Surroundings:
-    """The real clock, real ids, and the log; unless others stand in for them."""
+    """The real clock, real ids, the log, the reporters; unless others stand in for them."""
     config, instead = find_config(), wiring()
-    real = _real_surroundings(None if config is None else config.name)
-    if instead.clock is None and instead.ids is None and instead.observer is None:
-        return real
+    cluster = None if config is None else config.name
+    if instead is NOTHING:
+        return _real_surroundings(cluster, reporter())
+    real = _real_surroundings(cluster, None)
     return Surroundings(
-        instead.clock or real.clock, instead.ids or real.ids, instead.observer or real.observer
+        instead.clock or real.clock,
+        instead.ids or real.ids,
+        instead.observer or real.observer,
+        instead.reporter,
     )
 
 

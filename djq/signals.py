@@ -19,10 +19,8 @@ logger = logging.getLogger("djq")
 Line = tuple[int, str]
 """Level and words."""
 
-FIELDS = {
-    **{name: name for name in ("role", "pid", "cluster_id", "success", "service", "schedule")},
-    "seconds": "duration",
-}
+NAMES = ("role", "pid", "cluster_id", "success", "service", "schedule", "reporter")
+FIELDS = {name: name for name in NAMES} | {"seconds": "duration"}
 """Attributes of events, and how a log record names them; those of a task are in `events.FACTS`."""
 
 READY = {
@@ -124,6 +122,11 @@ _says(events.ScheduleFailed, logging.ERROR)(
 )
 _says(events.ScheduleSkipped, logging.INFO)(
     lambda e: f"The schedule [{e.name}] ({e.schedule}) waits: its last run is unfinished"
+)
+_says(events.ReportLost, logging.ERROR)(
+    lambda e: (
+        f"an error could not be reported{' to ' if e.reporter else ''}{e.reporter}: {e.reason}"
+    )
 )
 _says(events.StopCutShort, logging.WARNING)(lambda e: f"the stop was cut short: {e.reason}")
 

@@ -163,6 +163,7 @@ class LocalCluster(Faults):
                 schedules=assembly.make_schedule_store() if rows is None else rows,
                 ids=self._ids,
                 observer=observer,
+                reporter=wiring().reporter,
                 seconds_of=self._durations.of,
             )
             # Another cluster on this clock plays again when this one is closed.

@@ -206,6 +206,15 @@ class ServiceBack(Event):
 
 
 @attrs.frozen
+class ReportLost(Event):
+    """An error could not be reported; told once, until one can be again."""
+
+    reporter: str
+    """Name or dotted path. Empty: none of them was asked."""
+    reason: str
+
+
+@attrs.frozen
 class StopCutShort(Event):
     """A stop ended work before its time, or gave up waiting."""
 

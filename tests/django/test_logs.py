@@ -104,7 +104,7 @@ def test_the_record_of_a_task_that_failed_says_which_and_shows_no_argument(log, 
 
 def test_the_formatter_of_the_docs_writes_every_field_as_json():
     page = (ROOT / "docs" / "reporting.md").read_text("utf-8")
-    code = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)[0]
+    (code,) = re.findall(r"```python\n([^`]*class JsonFormatter[^`]*)```", page)
     module = {}
     exec(code, module)
     record = logging.makeLogRecord({"msg": "words", "cluster": "shop", "task_id": "1", "pid": 3})
