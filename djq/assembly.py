@@ -74,10 +74,9 @@ def _real_surroundings(cluster: str | None, courier: Courier | None) -> Surround
 def surroundings() -> Surroundings:
     """The real clock, real ids, the log, the reporters; unless others stand in for them."""
     config, instead = find_config(), wiring()
-    cluster = None if config is None else config.name
-    if instead is NOTHING:
-        return _real_surroundings(cluster, reporter())
-    real = _real_surroundings(cluster, None)
+    if instead is NOTHING and config is not None:
+        return _real_surroundings(config.name, reporter(config))
+    real = _real_surroundings(None if config is None else config.name, None)
     return Surroundings(
         instead.clock or real.clock,
         instead.ids or real.ids,

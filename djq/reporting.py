@@ -11,7 +11,6 @@ from typing import Any
 import attrs
 from django.utils.module_loading import import_string
 
-from djq.conf import find_config
 from djq.core.config import Config
 from djq.core.report import Reporter
 from djq.exceptions import ConfigError
@@ -40,14 +39,13 @@ class FunctionReporter:
         self.function(error, about)
 
 
-def reporter() -> Courier | None:
+def reporter(config: Config) -> Courier | None:
     """What components tell of errors, the same for all of a process. None: nobody is to be told."""
     global _made  # noqa: PLW0603 - one for the process, as its thread and its connections are
-    config = find_config()
+    if not (config.error_reporter or config.rollbar):
+        return None
     if _made is not None and _made[0] is config:
         return _made[1]
-    if config is None or not config.reporters:
-        return None
     makers = {name: partial(_make, name, options) for name, options in config.reporters.items()}
     courier = Courier(makers=makers, observer=LoggingObserver(config.name), cluster=config.name)
     # For programs whose tasks run here and now; a cluster's processes close it themselves.

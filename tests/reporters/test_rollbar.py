@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 
 import pytest
@@ -14,7 +15,7 @@ from tests.reporters.conftest import ABOUT, ARGUMENT
 @pytest.fixture(autouse=True)
 def _own_settings():
     """The library has one set of settings a process."""
-    before = rollbar.SETTINGS
+    before = copy.deepcopy(rollbar.SETTINGS)
     yield
     rollbar.SETTINGS = before
     rollbar._initialized = False

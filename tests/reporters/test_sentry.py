@@ -37,7 +37,7 @@ def project():
 
     yield init
     sentry_sdk.get_client().close(timeout=1)
-    sentry_sdk.get_global_scope().set_client(None)
+    sentry_sdk.Scope.get_global_scope().set_client(None)
 
 
 def test_an_exception_arrives_with_its_traceback_and_the_tasks_facts(server, raised, made):

@@ -49,6 +49,15 @@ def hanging():
     reporter.is_released.set()
 
 
+@pytest.fixture(autouse=True)
+def _no_thread_is_left(request):
+    """The next test may fork."""
+    yield
+    for thread in threading.enumerate():
+        if thread.name == "djq reporter":
+            thread.join(SOON)
+
+
 def courier_of(**reporters):
     observer = Remembering()
     makers = {name: lambda made=made: made for name, made in reporters.items()}
