@@ -118,6 +118,14 @@ def test_the_reporters_of_the_docs_work():
 # In tests of users.
 
 
+def test_the_test_of_the_docs_passes(djq_clock):
+    module = {}
+    (code,) = [block for block in blocks_of_the_docs() if "class Remembering" in block]
+    exec(code, module)
+
+    module["test_what_divides_by_nothing_is_reported"](djq_clock)
+
+
 def test_where_anything_stands_in_for_others_the_settings_reporters_are_not_told(settings):
     set_reporter(settings, f"{SAMPLES}.report")
     with wired(sync=True):
