@@ -20,7 +20,7 @@ from djq.brokers.orm import OrmBroker, ServerClock
 from djq.brokers.orm_bell import Bell
 from djq.components.publisher import Board
 from djq.components.scheduler import Queue
-from djq.conf import get_config, make_signer
+from djq.conf import find_config, get_config, make_signer
 from djq.core.codec import Codec
 from djq.core.config import Config
 from djq.core.lifecycle import Role
@@ -29,13 +29,15 @@ from djq.core.plan import Plan
 from djq.core.settlement import Policy
 from djq.exceptions import ConfigError, TaskRefused
 from djq.ports import Broker, Clock, ResultStore, Surroundings
+from djq.reporting import reporter
 from djq.results.cache import CacheStore
 from djq.results.database import DatabaseStore
 from djq.results.routed import RoutedStore
 from djq.runtime.clock import CallersClock, SystemClock, SystemIds
+from djq.runtime.courier import Courier
 from djq.schedules.database import DatabaseScheduleStore
 from djq.signals import LoggingObserver
-from djq.wiring import wiring
+from djq.wiring import NOTHING, wiring
 
 if TYPE_CHECKING:
     from djq.models import Task
@@ -65,17 +67,21 @@ _local = threading.local()
 
 
 @lru_cache(maxsize=1)
-def _real_surroundings() -> Surroundings:
-    return Surroundings(SystemClock(), SystemIds(), LoggingObserver())
+def _real_surroundings(cluster: str | None, courier: Courier | None) -> Surroundings:
+    return Surroundings(SystemClock(), SystemIds(), LoggingObserver(cluster), courier)
 
 
 def surroundings() -> Surroundings:
-    """The real clock, real ids, and the log; unless others stand in for them."""
-    real, instead = _real_surroundings(), wiring()
-    if instead.clock is None and instead.ids is None and instead.observer is None:
-        return real
+    """The real clock, real ids, the log, the reporters; unless others stand in for them."""
+    config, instead = find_config(), wiring()
+    if instead is NOTHING and config is not None:
+        return _real_surroundings(config.name, reporter(config))
+    real = _real_surroundings(None if config is None else config.name, None)
     return Surroundings(
-        instead.clock or real.clock, instead.ids or real.ids, instead.observer or real.observer
+        instead.clock or real.clock,
+        instead.ids or real.ids,
+        instead.observer or real.observer,
+        instead.reporter,
     )
 
 

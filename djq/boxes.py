@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import attrs
 
-from djq import assembly
+from djq import assembly, reporting
 from djq.components.monitor import Monitor
 from djq.components.pusher import Pusher
 from djq.components.scheduler import Scheduler
@@ -161,6 +161,7 @@ class Processes:
         try:
             drive(self.boxes.leaf(child.role, seat, memory=limits.memory_mib), poller)
         finally:
+            reporting.close()
             scope.close_all()
 
     def _seat(self, label: str, link: SocketLink) -> Seat:

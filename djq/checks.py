@@ -17,7 +17,7 @@ from django.db import connections
 from django.db.utils import ConnectionHandler
 from django.utils.module_loading import import_string
 
-from djq import assembly, conf
+from djq import assembly, conf, reporting
 from djq.core.config import Config, shown
 from djq.exceptions import ConfigError
 from djq.ports import Broker
@@ -95,6 +95,19 @@ def check_broker(**_: Any) -> list[checks.CheckMessage]:
     return []
 
 
+def check_reporters(**_: Any) -> list[checks.CheckMessage]:
+    """Whether the error reporters can be had; connects to nothing."""
+    config = conf.find_config()
+    if config is None:
+        return []
+    try:
+        reporting.check(config)
+    except ConfigError as error:
+        hint = "Correct the setting, or install what is missing, where the cluster runs."
+        return [checks.Error(str(error), hint=hint, id=f"{TAG}.E013")]
+    return []
+
+
 def check_platform(**_: Any) -> list[checks.CheckMessage]:
     """Whether this platform can run a cluster of processes."""
     return list(platform_problems(can_fork=hasattr(os, "fork")))
@@ -107,6 +120,7 @@ CHECKS: tuple[Callable[..., list[checks.CheckMessage]], ...] = (
     check_result_cache,
     check_broker_class,
     check_broker,
+    check_reporters,
     check_platform,
 )
 

@@ -11,7 +11,7 @@ from functools import partial
 import attrs
 import psutil
 
-from djq import assembly
+from djq import assembly, reporting
 from djq.boxes import Boxes, Processes, Threads
 from djq.components.command import Command
 from djq.components.publisher import Board, Publisher
@@ -76,11 +76,13 @@ class Cluster:
         there are any; of the settings' own each thread has one for itself.
 
         Raises:
-            ConfigError: Q_CLUSTER or the broker's options have errors; or there is no fork here.
+            ConfigError: Q_CLUSTER or the broker's options have errors, an error reporter cannot be had,
+                or there is no fork here.
         """
         self.config = get_config()
         if not threads and not hasattr(os, "fork"):
             raise ConfigError(NEEDS_FORK)
+        reporting.check(self.config)
         self.broker = assembly.make_broker(self.config) if broker is None else broker
         self._has_own_broker = broker is None
         self.pid = os.getpid()
@@ -287,6 +289,8 @@ class Cluster:
 
     def _finish(self, command: Command, driven: Component | None = None) -> None:
         drive(driven or command, self._waiter)
+        # Threads have no end of their own at which it could be done.
+        reporting.close()
         self.exit_code = int(command.cut_short)
 
     def _sentinel_pid(self) -> int | None:

@@ -37,6 +37,22 @@ class BadPackage(DjqError):
     """What came from the broker is not a package that this cluster may open."""
 
 
+class TaskLost(DjqError):
+    """Reported of a task that ended without an exception of its own; never raised."""
+
+
+class TaskTimedOut(TaskLost):
+    """A task took longer than it may, and its worker was killed for that."""
+
+
+class WorkerDied(TaskLost):
+    """The worker of a task died under it; the message says how, and how often it was tried."""
+
+
+class TooManyAttempts(TaskLost):
+    """A task was delivered again and again, and its whole cluster was gone each time."""
+
+
 class IllegalTransition(DjqError):
     """A state machine was given an event that its state does not allow: a fault of djq."""
 

@@ -1,8 +1,8 @@
 """Every port of the engine on one page: what it talks through, and what an author of a part implements.
 
-What only djq implements is a Protocol; that of a `Board` is with its only user, the publisher. `Broker`
-is a class, since users subclass it (the manual, 1.3.7): it has the documented verbs, and the engine's own
-verbs beside them, each with a default in terms of the documented ones.
+What only djq implements is a Protocol; that of a `Board` is with its only user, the publisher, that of a
+`Reporter` in `core.report`. `Broker` is a class, since users subclass it (the manual, 1.3.7): it has the
+documented verbs, and the engine's own beside them, each with a default in terms of the documented ones.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol
 
 import attrs
 
@@ -18,6 +18,7 @@ from djq.core.events import Event
 from djq.core.gathering import Gathered
 from djq.core.lifecycle import ChildId
 from djq.core.message import Finished, TaskMessage
+from djq.core.report import Reporter
 from djq.core.schedules import Change, ScheduleRow
 from djq.exceptions import TaskRefused
 
@@ -59,6 +60,8 @@ class Surroundings:
     clock: Clock
     ids: Ids
     observer: Observer
+    reporter: Reporter | None = None
+    """Is told of errors of tasks; this one never blocks and never raises. None: nobody is told."""
 
 
 class Link(Protocol):
@@ -178,10 +181,9 @@ class ResultStore(Protocol):
     def save(self, batch: Sequence[Finished]) -> Sequence[Gathered]:
         """Keep the outcomes, all or none; then see to `save_limit`.
 
-        The outcome of an iter's element is kept aside, the first one of each place, until all are
-        there. They then make one outcome, which is kept instead of them, once. Gives the iters that
-        have become complete in this way; of one whose outcome can never be kept as it is, the
-        failure that is kept in its place.
+        The outcome of an iter's element is kept aside, the first one of each place, until all are there.
+        They then make one outcome, which is kept instead of them, once. Gives the iters that have become
+        complete in this way; of one whose outcome can never be kept as it is, the failure kept in its place.
 
         Raises:
             StoreUnavailable: Nothing was kept; try again later.
@@ -272,21 +274,6 @@ class ScheduleStore(Protocol):
     def unhold(self, now: datetime, latest: datetime) -> None:
         """Rows that are held beyond `latest` come due now: somebody's clock was wrong."""
         ...
-
-
-class Received(tuple[str | None, str | bytes]):
-    """What a broker gives: the documented pair (receipt, package), and what is known of it."""
-
-    attempt: int | None
-    """How often it was given, but for what was released unbegun. None: the broker does not count."""
-
-    left_because: str | None = None
-    """Why this cluster is to leave it in the queue, and what to do; the log has it. None: it is not."""
-
-    def __new__(cls, receipt: str | None, package: str | bytes, attempt: int | None = None) -> Self:
-        self = super().__new__(cls, (receipt, package))
-        self.attempt = attempt
-        return self
 
 
 class Broker:

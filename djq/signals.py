@@ -1,8 +1,7 @@
 """The words for what happened: turns events into log lines, on the logger `djq`.
 
 The lines of start and stop are the manual's (1.9). Arguments and results never appear; a failure's
-line does. Each record carries its facts as attributes too: `task_id`, `task_name`, `func`,
-`seconds`, where the event has them.
+line does. Each record carries its facts as attributes too, under the names in `FIELDS`.
 """
 
 from __future__ import annotations
@@ -17,8 +16,12 @@ from djq.core.lifecycle import Role
 
 logger = logging.getLogger("djq")
 
-Line = tuple[int, str, dict[str, Any]]
-"""Level, words, and the record's extra attributes."""
+Line = tuple[int, str]
+"""Level and words."""
+
+NAMES = ("role", "pid", "cluster_id", "success", "service", "schedule", "reporter")
+FIELDS = {name: name for name in NAMES} | {"seconds": "duration"}
+"""Attributes of events, and how a log record names them; those of a task are in `events.FACTS`."""
 
 READY = {
     Role.WORKER: "{label} ready for work at {pid}",
@@ -39,23 +42,40 @@ STOPPED = {
 class LoggingObserver:
     """Writes each event to the log; never raises."""
 
+    def __init__(self, cluster: str | None = None) -> None:
+        """`cluster` is the name in the settings, for the records. None: they cannot be read."""
+        self._cluster = cluster
+
     def notify(self, event: events.Event) -> None:
-        level, words, extra = line_of(event)
+        level, words = line_of(event)
         if logger.isEnabledFor(level):
-            logger.log(level, words, extra=extra)
+            logger.log(level, words, extra={"cluster": self._cluster, **fields_of(event)})
+
+
+def fields_of(event: events.Event) -> dict[str, Any]:
+    """The facts of an event, as its log record names them."""
+    fields = {name: getattr(event, key) for key, name in FIELDS.items() if hasattr(event, key)}
+    if "role" in fields:
+        fields["role"] = fields["role"].value
+    if isinstance(event, events.TaskEvent):
+        facts = (event.task_id, event.name, event.func, event.group, event.attempt)
+        fields |= zip(events.FACTS, facts, strict=True)
+    if isinstance(event, events.ScheduleSent):
+        fields |= {"task_id": event.task_id, "func": event.func}
+    return fields
 
 
 @singledispatch
 def line_of(event: events.Event) -> Line:
-    """Level, words and extra attributes of an event's log line."""
-    return logging.INFO, repr(event), {}
+    """Level and words of an event's log line."""
+    return logging.INFO, repr(event)
 
 
 def _says(kind: type[events.Event], level: int) -> Callable[[Callable[[Any], str]], None]:
-    """Register the words for one kind of event without facts of a task."""
+    """Register the words for one kind of event, whose level is always the same."""
 
     def register(words: Callable[[Any], str]) -> None:
-        line_of.register(kind, lambda event: (level, words(event), {}))
+        line_of.register(kind, lambda event: (level, words(event)))
 
     return register
 
@@ -90,6 +110,15 @@ _says(events.ServiceAway, logging.ERROR)(
     lambda e: f"the {e.service} does not answer, trying again: {e.reason}"
 )
 _says(events.ServiceBack, logging.INFO)(lambda e: f"the {e.service} answers again")
+_says(events.TaskHandedBack, logging.INFO)(
+    lambda e: f"Handed back to the broker [{e.name}] {e.func}"
+)
+_says(events.TaskUnsaved, logging.ERROR)(
+    lambda e: f"The store refused the outcome of [{e.name}]: {e.reason}"
+)
+_says(events.ScheduleSent, logging.INFO)(
+    lambda e: f"Created a task from the schedule [{e.name}] {e.func}"
+)
 _says(events.SchedulesSent, logging.INFO)(lambda e: f"Created {e.count} tasks from schedules")
 _says(events.ScheduleFailed, logging.ERROR)(
     lambda e: f"The schedule [{e.name}] ({e.schedule}) can make no task: {e.reason}"
@@ -97,57 +126,35 @@ _says(events.ScheduleFailed, logging.ERROR)(
 _says(events.ScheduleSkipped, logging.INFO)(
     lambda e: f"The schedule [{e.name}] ({e.schedule}) waits: its last run is unfinished"
 )
+_says(events.ReportLost, logging.ERROR)(
+    lambda e: (
+        f"an error could not be reported{' to ' if e.reporter else ''}{e.reporter}: {e.reason}"
+    )
+)
 _says(events.StopCutShort, logging.WARNING)(lambda e: f"the stop was cut short: {e.reason}")
 
 
 @line_of.register
 def _(event: events.ChildReplaced) -> Line:
     if event.recycled:
-        return logging.INFO, f"{event.label} recycles a {event.role.value}: {event.reason}", {}
+        return logging.INFO, f"{event.label} recycles a {event.role.value}: {event.reason}"
     words = (
         f"{event.label} reincarnates a {event.role.value}: the last one ended with {event.reason}"
     )
-    return logging.WARNING, words, {}
+    return logging.WARNING, words
 
 
 @line_of.register
 def _(event: events.TaskSaved) -> Line:
-    extra = {
-        "task_id": event.task_id,
-        "task_name": event.name,
-        "func": event.func,
-        "seconds": event.seconds,
-    }
     if event.success:
-        return logging.INFO, f"Processed [{event.name}] {event.func}", extra
-    return logging.ERROR, f"Failed [{event.name}] {event.func} - {event.error}", extra
-
-
-@line_of.register
-def _(event: events.TaskHandedBack) -> Line:
-    extra = {"task_id": event.task_id, "task_name": event.name, "func": event.func}
-    return logging.INFO, f"Handed back to the broker [{event.name}] {event.func}", extra
-
-
-@line_of.register
-def _(event: events.TaskUnsaved) -> Line:
-    extra = {"task_id": event.task_id, "task_name": event.name}
-    return logging.ERROR, f"The store refused the outcome of [{event.name}]: {event.reason}", extra
-
-
-@line_of.register
-def _(event: events.ScheduleSent) -> Line:
-    extra = {"task_id": event.task_id, "func": event.func}
-    return logging.INFO, f"Created a task from the schedule [{event.name}] {event.func}", extra
+        return logging.INFO, f"Processed [{event.name}] {event.func}"
+    return logging.ERROR, f"Failed [{event.name}] {event.func} - {event.error}"
 
 
 @line_of.register
 def _(event: events.HookFailed) -> Line:
-    extra = {"task_id": event.task_id, "task_name": event.name, "func": event.hook}
-    words = f"The hook {event.hook} [{event.name}] failed - {event.error}"
-    if event.traceback:
-        words = f"{words}\n{event.traceback}"
-    return logging.ERROR, words, extra
+    words = f"The hook {event.func} [{event.name}] failed - {event.error}"
+    return logging.ERROR, f"{words}\n{event.traceback}" if event.traceback else words
 
 
 def log_to_stderr(level: str) -> None:

@@ -16,6 +16,7 @@ import attrs
 
 from djq.components.publisher import Board
 from djq.core.config import Config
+from djq.core.report import Reporter
 from djq.ports import Broker, Ids, Observer
 from djq.runtime.clock import CallersClock
 
@@ -35,6 +36,8 @@ class Wiring:
     """Identity and chance."""
     observer: Observer | None = None
     """Hears events, instead of the log."""
+    reporter: Reporter | None = None
+    """Is told of errors. Where anything stands in for others, the settings' own reporters are not."""
     broker: Callable[[Config, str], Broker] | None = None
     """Gives the broker of a queue, by its name; it sees to it that one queue is one broker."""
     sync: bool | None = None
@@ -54,7 +57,9 @@ class Wiring:
     """Keeps a new schedule in the place of the database, and gives it its key."""
 
 
-_current = Wiring()
+NOTHING = Wiring()
+"""All is as the settings say."""
+_current = NOTHING
 
 
 def wiring() -> Wiring:

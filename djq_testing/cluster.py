@@ -142,7 +142,7 @@ class LocalCluster(Faults):
             in_memory = self._store == "memory" or (self._store is None and not uses_database())
             results = memory_store() if in_memory else None
             rows = MemoryScheduleStore(clock=self.clock) if in_memory else None
-            observer = wiring().observer or LoggingObserver()
+            observer = wiring().observer or LoggingObserver(config.name)
             instead = wired(
                 clock=self.clock,
                 ids=self._ids,
@@ -163,6 +163,7 @@ class LocalCluster(Faults):
                 schedules=assembly.make_schedule_store() if rows is None else rows,
                 ids=self._ids,
                 observer=observer,
+                reporter=wiring().reporter,
                 seconds_of=self._durations.of,
             )
             # Another cluster on this clock plays again when this one is closed.

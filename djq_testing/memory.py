@@ -17,8 +17,9 @@ from typing import Any, Literal, Self
 
 import attrs
 
+from djq.core.received import Received
 from djq.exceptions import TaskRefused
-from djq.ports import Broker, Clock, Received
+from djq.ports import Broker, Clock
 from djq_testing.results import MemoryStore, MemoryTask
 
 __all__ = ["KINDS", "MemoryBroker", "MemoryStore", "MemoryTask", "Row"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from djq.ports import Broker, Received
+from djq.core.received import Received
+from djq.ports import Broker
 
 __all__ = ["Broker", "Received", "get_broker"]
 

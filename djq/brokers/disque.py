@@ -27,8 +27,9 @@ from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
 from djq.brokers.one_client import OneClient
 from djq.brokers.portions import CHARACTERS_MAX, parted
+from djq.core.received import Received
 from djq.exceptions import BrokerUnavailable, TaskRefused
-from djq.ports import Broker, Received
+from djq.ports import Broker
 
 __all__ = ["Client", "DisqueBroker", "Nodes"]
 

@@ -24,8 +24,9 @@ from urllib3.exceptions import HTTPError as LowerError
 
 from djq.brokers.one_client import OneClient
 from djq.brokers.portions import parted
+from djq.core.received import Received
 from djq.exceptions import BrokerUnavailable, TaskRefused
-from djq.ports import Broker, Received
+from djq.ports import Broker
 
 __all__ = ["IronMqBroker"]
 

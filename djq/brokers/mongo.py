@@ -33,8 +33,9 @@ from pymongo.errors import BulkWriteError, DocumentTooLarge, PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from djq.brokers.measured import ServerTime
+from djq.core.received import Received
 from djq.exceptions import BrokerUnavailable, TaskRefused
-from djq.ports import Broker, Clock, Received
+from djq.ports import Broker, Clock
 
 __all__ = ["COLLECTION", "INDEX", "ORDER", "MongoBroker", "moment_of"]
 

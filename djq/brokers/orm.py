@@ -31,8 +31,9 @@ from djq.brokers.orm_claim import Claim, Wish, claim_for
 from djq.brokers.orm_clock import ServerClock
 from djq.brokers.orm_rows import Held, all_rows, delete_rows, queue_table
 from djq.brokers.portions import ROWS_MAX, portions
+from djq.core.received import Received
 from djq.exceptions import BrokerUnavailable, ConfigError
-from djq.ports import Broker, Clock, Received
+from djq.ports import Broker, Clock
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper

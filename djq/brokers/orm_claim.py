@@ -28,7 +28,7 @@ from django.db.models import F, Q
 from django.db.utils import Error
 
 from djq.brokers.orm_rows import all_rows, by_primary_key, queue_table
-from djq.ports import Received
+from djq.core.received import Received
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper

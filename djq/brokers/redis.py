@@ -19,8 +19,9 @@ from redis.sentinel import MasterNotFoundError
 
 from djq.brokers.one_client import OneClient
 from djq.brokers.portions import CHARACTERS_MAX, parted
+from djq.core.received import Received
 from djq.exceptions import BrokerUnavailable
-from djq.ports import Broker, Clock, Received
+from djq.ports import Broker, Clock
 
 __all__ = ["ConnectedToRedis", "RedisBroker"]
 

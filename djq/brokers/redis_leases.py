@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 from djq.brokers.redis import ONE_CALL_MAX, ConnectedToRedis
-from djq.ports import Received
+from djq.core.received import Received
 
 __all__ = ["LeasingRedisBroker"]
 

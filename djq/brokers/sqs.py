@@ -30,8 +30,8 @@ from djq.brokers.sqs_later import (
     moment_of,
 )
 from djq.brokers.sqs_queue import KEPT_SECONDS, ConnectedToSqs, Told, is_failed, unsent
+from djq.core.received import Received
 from djq.exceptions import BrokerUnavailable, TaskRefused
-from djq.ports import Received
 
 __all__ = ["MESSAGE_BYTES", "SqsBroker"]
 

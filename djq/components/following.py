@@ -15,7 +15,7 @@ import attrs
 from djq.components.sealing import send_all
 from djq.core.codec import Codec
 from djq.core.composition import hook_of, next_link, sends_next, stopped_links
-from djq.core.events import HookFailed, TaskUnsaved
+from djq.core.events import HookFailed, TaskUnsaved, about
 from djq.core.frame import pack, unpack
 from djq.core.gathering import Gathered
 from djq.core.message import Finished, TaskMessage
@@ -134,7 +134,7 @@ class Followers:
         messages = [*(hook for _, hook in hooks.values()), *links.values()]
         refused = send_all(self._broker, self._codec, [pack(message) for message in messages])
         batch.unfollowed += [
-            HookFailed(task.id, task.name, hook.func, refused[place], "")
+            HookFailed(task.id, task.name, hook.func, task.group, 0, refused[place], "")
             for place, (task, hook) in enumerate(hooks.values())
             if place in refused
         ]
@@ -159,7 +159,7 @@ class Followers:
             self._store.save([failed])
         except StoreRefused as error:
             message = failed.message
-            batch.unsaved[message.id] = TaskUnsaved(message.id, message.name, str(error))
+            batch.unsaved[message.id] = TaskUnsaved(*about(message, failed.attempt), str(error))
             failed = attrs.evolve(failed, message=bare(message))
             # One that is refused even so has only the log.
             with suppress(StoreRefused):

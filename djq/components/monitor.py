@@ -30,13 +30,15 @@ from djq.core.events import (
     TaskHandedBack,
     TaskSaved,
     TaskUnsaved,
+    about,
 )
 from djq.core.frame import pack, unpack
 from djq.core.gathering import Gathered
 from djq.core.lifecycle import Role
 from djq.core.message import Finished, Kind
 from djq.core.protocol import Keep, Kept, Ready, Renew, Renewed, Settled, Stop, Verdict
-from djq.core.settlement import bare, failure
+from djq.core.report import error_of, report_facts
+from djq.core.settlement import bare, failure, was_stopped
 from djq.exceptions import BrokerUnavailable, StoreRefused, StoreUnavailable
 from djq.ports import Broker, Link, ResultStore, ScheduleStore, Surroundings, Wait
 
@@ -104,7 +106,7 @@ class Monitor:
             if not self._link.ended:
                 return Wait(self._pause())
         if self._stopping or self._link.ended:
-            self._around.observer.notify(ChildStopped(Role.MONITOR, self._label))
+            self._around.observer.notify(ChildStopped(Role.MONITOR, self._label, self._pid))
             return None
         return Wait(None)
 
@@ -207,6 +209,7 @@ class Monitor:
         done = [item for item in batch.items if item.ticket not in returned]
         self._link.send(Kept(tuple(item.ticket for item in done)))
         self._tell(done, batch)
+        self._report(done, batch)
         return True
 
     def _save(self, batch: Batch) -> None:
@@ -280,8 +283,8 @@ class Monitor:
             return
         self._refusals += 1
         self._batch_max = 1
-        message = batch.finished[0].message
-        self._around.observer.notify(TaskUnsaved(message.id, message.name, str(error)))
+        message, attempt = batch.finished[0].message, batch.finished[0].attempt
+        self._around.observer.notify(TaskUnsaved(*about(message, attempt), str(error)))
         line = f"StoreRefused: the outcome could not be saved: {error}"
         item = self._failed(batch.items[0], line)
         if self._refusals > 1:
@@ -303,8 +306,8 @@ class Monitor:
             notify(BatchSaved(len(done)))
         for item in done:
             if item.verdict.hands_back:
-                delivery = item.delivery
-                notify(TaskHandedBack(delivery.task_id, delivery.name, delivery.func))
+                message = unpack(item.delivery.frame)
+                notify(TaskHandedBack(*about(message, item.delivery.attempt)))
         for unsaved in batch.unsaved.values():
             notify(unsaved)
         for finished in (*batch.finished, *batch.stopped, *batch.unsent):
@@ -314,26 +317,35 @@ class Monitor:
         for unfollowed in batch.unfollowed:
             notify(unfollowed)
 
+    def _report(self, done: Sequence[Settled], batch: Batch) -> None:
+        """Report what ended badly without an exception; of that its worker knows, and has reported it."""
+        reporter = self._around.reporter
+        if reporter is None:
+            return
+        for item in done:
+            if item.death:
+                message = unpack(item.delivery.frame)
+                facts = report_facts(message, item.delivery.attempt)
+                reporter.report(error_of(item.death), facts)
+        for finished in (*batch.finished, *batch.unsent):
+            outcome = finished.outcome
+            if not (outcome.success or outcome.traceback or was_stopped(finished)):
+                error = error_of(str(load_value(outcome.value)))
+                reporter.report(error, report_facts(finished.message, finished.attempt))
+
     def _tell_one(self, finished: Finished, *, quiet: bool) -> None:
         message, outcome = finished.message, finished.outcome
         if outcome.success and (quiet or message.kind is Kind.HOOK):
             return
         error = "" if outcome.success else str(load_value(outcome.value))
+        facts = about(message, finished.attempt)
         if message.kind is Kind.HOOK:
-            event = HookFailed(message.id, message.name, message.func, error, outcome.traceback)
-            self._around.observer.notify(event)
+            self._around.observer.notify(HookFailed(*facts, error, outcome.traceback))
             return
-        self._around.observer.notify(
-            TaskSaved(
-                message.id, message.name, message.func, outcome.success, error, outcome.seconds
-            )
-        )
+        self._around.observer.notify(TaskSaved(*facts, outcome.success, error, outcome.seconds))
 
     def _tell_gathered(self, gathered: Gathered) -> None:
-        message, outcome = gathered.finished.message, gathered.finished.outcome
-        seconds = (outcome.stopped_at - message.enqueued_at).total_seconds()
-        self._around.observer.notify(
-            TaskSaved(
-                message.id, message.name, message.func, outcome.success, gathered.line, seconds
-            )
-        )
+        finished, outcome = gathered.finished, gathered.finished.outcome
+        facts = about(finished.message, finished.attempt)
+        seconds = (outcome.stopped_at - finished.message.enqueued_at).total_seconds()
+        self._around.observer.notify(TaskSaved(*facts, outcome.success, gathered.line, seconds))

@@ -67,7 +67,7 @@ class Pusher:
             # One try: what cannot be failed now comes back, and the next pusher refuses it as well.
             with suppress(BrokerUnavailable):
                 self._fail_refused()
-            self._around.observer.notify(ChildStopped(Role.PUSHER, self._label))
+            self._around.observer.notify(ChildStopped(Role.PUSHER, self._label, self._pid))
             return None
         if self._credit <= 0:
             return Wait(None)

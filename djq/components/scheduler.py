@@ -145,7 +145,7 @@ class Scheduler:
             self._stopping = self._stopping or isinstance(message, Stop)
         if self._stopping or self._link.ended:
             # What is being sent comes due again by itself.
-            self._around.observer.notify(ChildStopped(Role.SCHEDULER, self._label))
+            self._around.observer.notify(ChildStopped(Role.SCHEDULER, self._label, self._pid))
             return None
         pause = max(self._store_pauses.seconds_left(), self._broker_pauses.seconds_left())
         if pause > 0:

@@ -26,6 +26,7 @@ from djq.core.message import (
     cut,
 )
 from djq.core.protocol import Assign, Delivery, Ready, Retire, Returned, Started, Stop, StopLevel
+from djq.core.report import report_facts
 from djq.core.settlement import failure
 from djq.ports import Link, Surroundings, TaskScope, Wait
 
@@ -58,6 +59,8 @@ class Worker:
         self._memory_max = memory_max
         self._assigned: deque[tuple[int, Delivery]] = deque()
         self._outbox: list[object] = []
+        self._raised: tuple[BaseException, Delivery] | None = None
+        """What the last task failed with, until its outcome is on its way."""
         self._stop: StopLevel | None = None
         self._greeted = False
         self.current: tuple[int, Delivery] | None = None
@@ -84,10 +87,11 @@ class Worker:
             self._outbox.append(Started(self.current[0]))
         self._link.send(*self._outbox)
         self._outbox.clear()
+        self._report()
         if self.current is not None:
             return Wait(0.0)
         if self._stop is not None:
-            self._around.observer.notify(ChildStopped(Role.WORKER, self._label))
+            self._around.observer.notify(ChildStopped(Role.WORKER, self._label, self._pid))
             return None
         return Wait(None)
 
@@ -108,6 +112,14 @@ class Worker:
                 self._memory_max = None
                 self._outbox.append(Retire(f"{used:.0f} MiB of memory in use"))
 
+    def _report(self) -> None:
+        """Hand over the error of a task, now that no report can keep its outcome back."""
+        raised, self._raised = self._raised, None
+        reporter = self._around.reporter
+        if raised is not None and reporter is not None:
+            error, delivery = raised
+            reporter.report(error, report_facts(unpack(delivery.frame), delivery.attempt))
+
     def run(self, delivery: Delivery) -> Outcome:
         """Run one task to its outcome: whatever the function does short of ending the process."""
         clock = self._around.clock
@@ -116,6 +128,8 @@ class Worker:
             with self._scope():
                 value = self._call(delivery)
         except BaseException as error:  # noqa: BLE001 - SystemExit and the like are outcomes too
+            if self._around.reporter is not None:
+                self._raised = error, delivery
             line, trace = describe_error(error)
             return failure(line, clock.now(), clock.monotonic() - began, trace)
         return Outcome(True, value, "", clock.now(), clock.monotonic() - began)

@@ -147,6 +147,15 @@ class Config:
     """Most characters of one package, and most bytes of it unpacked; at least 1024."""
 
     @property
+    def reporters(self) -> Mapping[str, Mapping[str, Any]]:
+        """The options of every error reporter, by its name or dotted path."""
+        named = self.error_reporter
+        found = {named: {}} if isinstance(named, str) else {key: named[key] for key in named}
+        if self.rollbar:
+            found["rollbar"] = {**found.get("rollbar", {}), **self.rollbar}
+        return found
+
+    @property
     def broker_name(self) -> str:
         """The key that chooses the broker; the default is "redis"."""
         return next((key for key in BROKER_KEYS if getattr(self, key) is not None), "redis")

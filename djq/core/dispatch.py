@@ -374,13 +374,16 @@ class Book:
             outcome = settlement.failure(settlement.timeout_line(limit), at, seconds)
             self._settle(entry, settlement.after_return(delivery, outcome, self.policy), outcome)
         elif settlement.runs_again_after_death(delivery, self.policy):
-            self._settle(entry, Verdict.HAND_BACK, None)
+            death = "" if line == settlement.STOPPED_LINE else line
+            self._settle(entry, Verdict.HAND_BACK, None, death)
         else:
             self._settle(entry, Verdict.SAVE, settlement.failure(line, at, seconds))
 
-    def _settle(self, entry: Entry, verdict: Verdict, outcome: Outcome | None) -> None:
+    def _settle(
+        self, entry: Entry, verdict: Verdict, outcome: Outcome | None, death: str = ""
+    ) -> None:
         entry.state = TaskState.SETTLED
-        entry.settled = Settled(entry.ticket, entry.delivery, verdict, outcome)
+        entry.settled = Settled(entry.ticket, entry.delivery, verdict, outcome, death)
         entry.weight = len(entry.delivery.frame) + (len(outcome.value) if outcome else 0)
         self._weight += entry.weight
         self._settled += 1

@@ -5,11 +5,35 @@ from __future__ import annotations
 import attrs
 
 from djq.core.lifecycle import Role
+from djq.core.message import TaskMessage
+
+FACTS = ("task_id", "task_name", "func", "group", "attempt")
+"""What log records and error reports say of a task, under these names; never its arguments."""
+
+Facts = tuple[str, str, str, str | None, int]
+
+
+def about(message: TaskMessage, attempt: int) -> Facts:
+    """Give the facts of a task, as they are named in `FACTS`: how every event about it begins."""
+    return message.id, message.name, message.func, message.group, attempt
 
 
 @attrs.frozen
 class Event:
     """The root of all events."""
+
+
+@attrs.frozen
+class TaskEvent(Event):
+    """The root of what happened to one task."""
+
+    task_id: str
+    name: str
+    func: str
+    """Dotted path of what was called."""
+    group: str | None
+    attempt: int
+    """How often it had been delivered, this time included. 0: it never was."""
 
 
 @attrs.frozen
@@ -52,6 +76,7 @@ class ChildReady(Event):
 class ChildStopped(Event):
     role: Role
     label: str
+    pid: int
 
 
 @attrs.frozen
@@ -79,12 +104,9 @@ class SpawnFailed(Event):
 
 
 @attrs.frozen
-class TaskSaved(Event):
+class TaskSaved(TaskEvent):
     """An outcome was kept (or needs no keeping), and the task acknowledged."""
 
-    task_id: str
-    name: str
-    func: str
     success: bool
     error: str
     """The failure's line; empty for a success."""
@@ -99,28 +121,21 @@ class BatchSaved(Event):
 
 
 @attrs.frozen
-class TaskHandedBack(Event):
+class TaskHandedBack(TaskEvent):
     """The broker was given a task back: its worker died, or a stop came before it could start."""
-
-    task_id: str
-    name: str
-    func: str
 
 
 @attrs.frozen
-class TaskUnsaved(Event):
+class TaskUnsaved(TaskEvent):
     """The store cannot keep this outcome as it is; a failure that says so is kept in its place."""
 
-    task_id: str
-    name: str
     reason: str
 
 
 @attrs.frozen
-class HookFailed(Event):
-    task_id: str
-    name: str
-    hook: str
+class HookFailed(TaskEvent):
+    """A hook, which is what `func` names, came to no good end, or could not be sent."""
+
     error: str
     traceback: str
 
@@ -196,6 +211,15 @@ class ServiceAway(Event):
 @attrs.frozen
 class ServiceBack(Event):
     service: str
+
+
+@attrs.frozen
+class ReportLost(Event):
+    """An error could not be reported; told once, until one can be again."""
+
+    reporter: str
+    """Name or dotted path. Empty: none of them was asked."""
+    reason: str
 
 
 @attrs.frozen

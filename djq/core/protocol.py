@@ -68,6 +68,8 @@ class Settled(Word):
     delivery: Delivery
     verdict: Verdict
     outcome: Outcome | None
+    death: str = ""
+    """How its worker died, where it is handed back for that. Empty: no worker did, or a stop ended it."""
 
 
 # From the sentinel to every child, and from the command to the sentinel.

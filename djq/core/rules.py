@@ -33,8 +33,6 @@ BROKER_KEYS = (
 """The settings that choose a broker; where several are set, the first of these wins."""
 
 NOT_YET: Mapping[str, str] = {
-    "rollbar": "Remove it: failures are kept with their traceback, and logged.",
-    "error_reporter": "Remove it: failures are kept with their traceback, and logged.",
     "encrypt": "Remove it: packages are signed, and can be read by who can read the broker.",
 }
 """Keys that are known and checked, but whose feature is not there: key to the way out."""
@@ -131,6 +129,25 @@ def _is_mapping(value: object) -> bool:
     return isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
 
 
+def _is_rollbar(value: object) -> bool:
+    """Whether these are options of Rollbar, or none at all: without a token nothing can be sent."""
+    if not isinstance(value, Mapping) or not _is_mapping(value):
+        return False
+    return not value or _is_text(value.get("access_token"))
+
+
+def _are_reporters(value: object) -> bool:
+    if not isinstance(value, Mapping):
+        return is_dotted_path(value)
+    return all(_is_reporter(name, options) for name, options in value.items())
+
+
+def _is_reporter(name: object, options: object) -> bool:
+    if name == "rollbar":
+        return _is_rollbar(options)
+    return (name == "sentry" or is_dotted_path(name)) and _is_mapping(options)
+
+
 def _is_mongo_uri(value: object) -> bool:
     return isinstance(value, str) and value.startswith(("mongodb://", "mongodb+srv://"))
 
@@ -215,7 +232,9 @@ RULES: Mapping[str, Rule] = {
         accepts=_or(_is_bool, _is_seconds),
     ),
     "scheduler": _SWITCH,
-    "rollbar": Rule(allowed=_OPTIONS, accepts=_is_mapping, secret=True),
+    "rollbar": Rule(
+        allowed=f"{_OPTIONS}, 'access_token' among them", accepts=_is_rollbar, secret=True
+    ),
     "cpu_affinity": _whole(0, COUNT_MAX),
     "log_level": Rule(allowed=f"one of {', '.join(LOG_LEVELS)}", accepts=_is_log_level),
     "ack_failures": _SWITCH,
@@ -226,8 +245,9 @@ RULES: Mapping[str, Rule] = {
     "time_zone": _optional("the name of a time zone", _is_text, none="TIME_ZONE"),
     "max_rss": _whole(1, COUNT_MAX, none="no limit"),
     "error_reporter": Rule(
-        allowed=f"{_OPTIONS}, or a dotted path",
-        accepts=_or(_is_mapping, is_dotted_path),
+        allowed="a dict of 'rollbar' (with its 'access_token'), 'sentry' or dotted paths, each with "
+        "a dict of its options; or one dotted path",
+        accepts=_are_reporters,
         secret=True,
     ),
     "on_commit": _SWITCH,

@@ -29,6 +29,7 @@ from djq.core.events import Event
 from djq.core.lifecycle import Role
 from djq.core.plan import Plan
 from djq.core.protocol import Delivery, StopLevel
+from djq.core.report import Reporter
 from djq.core.settlement import time_allowed, timeout_line
 from djq.inline import savepoints
 from djq.ports import Component, Ids, Observer, ResultStore, ScheduleStore, Surroundings, Wait
@@ -67,6 +68,8 @@ class Services:
     ids: Ids
     observer: Observer
     """Hears every event too."""
+    reporter: Reporter | None
+    """Is told of errors. None: nobody is."""
     seconds_of: Seconds
     """How long a task takes."""
 
@@ -234,7 +237,7 @@ class LocalStage(Stage):
     def make(self, process: SimProcess) -> Component:
         clock = process.clock = LocalClock(self.timeline)
         services = self.services
-        around = Surroundings(clock, services.ids, LocalObserver(self, process))
+        around = Surroundings(clock, services.ids, LocalObserver(self, process), services.reporter)
         cluster = str(process.cluster)
         if process.role in {None, Role.SENTINEL}:
             process.spawner = SimSpawner(self, process)

@@ -17,8 +17,9 @@ import attrs
 from djq.core.frame import delivery_of, unpack
 from djq.core.gathering import Gathered
 from djq.core.message import Finished, TaskMessage
+from djq.core.received import Received
 from djq.exceptions import BadPackage, BrokerUnavailable, StoreUnavailable
-from djq.ports import Broker, Received
+from djq.ports import Broker
 from djq_testing.memory import MemoryBroker, MemoryStore, Row
 from djq_testing.sim.composition_checker import Kept
 from djq_testing.sim.faults import Violation

@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LOG_LINES_SHOWN = 40
 LOOK_SECONDS = 0.02
 GRACE_SECONDS = 10
-"""How much later than said all may come on a busy machine. Where the time is the promise, a test asserts it."""
+"""How much later than said all may come on a busy machine. Where time is the promise, a test asserts it."""
 START_SECONDS_MAX = 30
 
 SQLITE_OPTIONS = {

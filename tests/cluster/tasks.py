@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import json
 import multiprocessing
 import os
 import random
@@ -28,6 +29,11 @@ def append(path, line):
         os.write(fd, f"{line}\n".encode())
     finally:
         os.close(fd)
+
+
+def write_report(error, about, path):
+    """An error reporter that writes a line to a file."""
+    append(path, json.dumps({"error": type(error).__name__, "about": about}))
 
 
 def count(path):

@@ -87,6 +87,16 @@ class Remembering:
         return [event for event in self.events if isinstance(event, kind)]
 
 
+class RememberingReporter:
+    """A reporter that keeps what it was given: each error, and the facts of its task."""
+
+    def __init__(self):
+        self.given = []
+
+    def report(self, error, about):
+        self.given.append((error, about))
+
+
 class FullJitter:
     """Chance that never shortens a pause by more than half, always the same."""
 
@@ -103,7 +113,8 @@ class Scene:
     def __init__(self):
         self.clock = ManualClock(NOON)
         self.observer = Remembering()
-        self.around = Surroundings(self.clock, FullJitter(), self.observer)
+        self.reporter = RememberingReporter()
+        self.around = Surroundings(self.clock, FullJitter(), self.observer, self.reporter)
         self.sentinel, self.link = PairLink.pair()
 
     def heard(self, kind=object):
@@ -147,10 +158,10 @@ def delivery(number=1, *, receipt=None, attempt=1, **changes):
     return delivery_of(pack(message(number, **changes)), receipt, attempt)
 
 
-def settled(number=1, *, verdict=Verdict.SAVE, outcome=SUCCESS, receipt="", **changes):
+def settled(number=1, *, verdict=Verdict.SAVE, outcome=SUCCESS, receipt="", death="", **changes):
     receipt = f"r{number}" if receipt == "" else receipt
     kept = None if verdict.hands_back else outcome
-    return Settled(number, delivery(number, receipt=receipt, **changes), verdict, kept)
+    return Settled(number, delivery(number, receipt=receipt, **changes), verdict, kept, death)
 
 
 class FakeSpawner:

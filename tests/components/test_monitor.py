@@ -94,7 +94,7 @@ def test_a_hook_that_is_too_large_to_send_is_told_and_stops_nothing():
     bench.keep(parts.settled(1, hook=HOOK))
     (event,) = bench.observer.of(HookFailed)
 
-    assert (event.name, event.hook) == ("task-1", HOOK)
+    assert (event.name, event.func) == ("task-1", HOOK)
     assert "max_payload" in event.error
     assert bench.kept_tickets == [1]
 
@@ -111,7 +111,7 @@ def test_a_hook_that_is_too_large_for_the_broker_is_told_and_the_others_are_sent
     bench.keep(*items)
     (event,) = bench.observer.of(HookFailed)
 
-    assert (event.name, event.hook) == ("task-1", HOOK)
+    assert (event.name, event.func) == ("task-1", HOOK)
     assert "more than the 3,000 that the broker (RecordingBroker) takes" in event.error
     assert bench.journal.of("enqueue") == [("enqueue", [hook_of(items[1])])]
     assert bench.kept_tickets == [1, 2]
@@ -222,7 +222,7 @@ def test_what_is_handed_back_is_released(bench):
         ("Kept", Kept((1, 2))),
     ]
     assert bench.observer.of(TaskHandedBack) == [
-        TaskHandedBack(f"{1:032x}", "task-1", "math.copysign")
+        TaskHandedBack(f"{1:032x}", "task-1", "math.copysign", None, 1)
     ]
 
 

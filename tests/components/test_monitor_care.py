@@ -259,11 +259,11 @@ def test_leases_that_cannot_be_extended_now_are_told_once_and_stop_nothing(bench
 
 
 def test_each_outcome_of_a_small_batch_is_told(bench):
-    bench.keep(parts.settled(1), parts.settled(2, outcome=parts.FAILURE))
+    bench.keep(parts.settled(1, group="letters"), parts.settled(2, outcome=parts.FAILURE))
 
     assert bench.observer.events == [
-        TaskSaved(f"{1:032x}", "task-1", "math.copysign", True, "", 0.5),
-        TaskSaved(f"{2:032x}", "task-2", "math.copysign", False, "ValueError: no", 0.5),
+        TaskSaved(f"{1:032x}", "task-1", "math.copysign", "letters", 1, True, "", 0.5),
+        TaskSaved(f"{2:032x}", "task-2", "math.copysign", None, 1, False, "ValueError: no", 0.5),
     ]
 
 
@@ -282,7 +282,7 @@ def test_a_hook_that_failed_is_told_with_its_traceback_and_one_that_did_not_is_n
     )
 
     assert bench.observer.events == [
-        HookFailed(f"{2:032x}", "task-2", HOOK, "ValueError: no", "Traceback: no")
+        HookFailed(f"{2:032x}", "task-2", HOOK, None, 1, "ValueError: no", "Traceback: no")
     ]
 
 
@@ -296,7 +296,7 @@ def test_a_monitor_that_is_told_to_leave_keeps_what_it_has_first(bench):
 
     assert end is None
     assert bench.kept_tickets == [1]
-    assert bench.observer.events[-1] == ChildStopped(Role.MONITOR, "Process-1:3")
+    assert bench.observer.events[-1] == ChildStopped(Role.MONITOR, "Process-1:3", 9)
 
 
 def test_a_monitor_that_is_told_to_leave_waits_for_a_store_that_is_away(bench):

@@ -15,8 +15,9 @@ from djq.core.events import (
 )
 from djq.core.lifecycle import Role
 from djq.core.protocol import Credit, Deliveries, Empty, Probe, Ready, Renew, Stop, StopLevel
+from djq.core.received import Received
 from djq.exceptions import BrokerUnavailable
-from djq.ports import Broker, Received, Wait
+from djq.ports import Broker, Wait
 from djq_testing.memory import MemoryBroker
 from tests.components import parts
 
@@ -381,7 +382,7 @@ def test_a_pusher_that_is_told_to_leave_fetches_nothing_more():
 
     assert bench.pusher.step() is None
     assert bench.broker.asked == []
-    assert bench.observer.events == [ChildStopped(Role.PUSHER, "Process-1:2")]
+    assert bench.observer.events == [ChildStopped(Role.PUSHER, "Process-1:2", 8)]
 
 
 @pytest.mark.parametrize("away", [False, True])

@@ -143,7 +143,7 @@ def test_a_gentle_stop_finishes_what_was_assigned(bench):
 
     assert steps[-1] is None
     assert [message.ticket for message in bench.heard(Returned)] == [1, 2]
-    assert bench.observer.events == [ChildStopped(Role.WORKER, "Process-1:1")]
+    assert bench.observer.events == [ChildStopped(Role.WORKER, "Process-1:1", 7)]
 
 
 @pytest.mark.parametrize("level", [StopLevel.HASTY, StopLevel.AT_ONCE])

@@ -54,7 +54,7 @@ ACCEPTED: dict[str, list[object]] = {
     "cache": ["default"],
     "cached": [True, False, 60, 0.5],
     "scheduler": [True, False],
-    "rollbar": [{}],
+    "rollbar": [{}, {"access_token": "t", "environment": "Django-Q"}],
     "cpu_affinity": [0, 1],
     "log_level": ["DEBUG", "CRITICAL"],
     "ack_failures": [True, False],
@@ -63,7 +63,12 @@ ACCEPTED: dict[str, list[object]] = {
     "stop_timeout": [30, 0.5, None],
     "time_zone": ["Europe/Berlin", None],
     "max_rss": [1, 512, None],
-    "error_reporter": [{}],
+    "error_reporter": [
+        {},
+        "myapp.errors.report",
+        {"sentry": {"dsn": "d"}, "rollbar": {"access_token": "t"}, "myapp.errors.Reporter": {}},
+        {"sentry": {}, "rollbar": {}},
+    ],
     "on_commit": [True, False],
     "encrypt": [False],
     "max_payload": [1_024, 10_000_000],
@@ -97,7 +102,7 @@ REFUSED: dict[str, list[object]] = {
     "cache": [*NO_TEXT, None],
     "cached": [0, -1, None, "yes", float("nan")],
     "scheduler": NO_SWITCH,
-    "rollbar": [*NO_OPTIONS, None],
+    "rollbar": [*NO_OPTIONS, None, {"environment": "x"}, {"access_token": None}],
     "cpu_affinity": [-1, True, 1.0, None, "1"],
     "log_level": ["LOUD", "", 10, None],
     "ack_failures": NO_SWITCH,
@@ -106,14 +111,22 @@ REFUSED: dict[str, list[object]] = {
     "stop_timeout": NO_SECONDS,
     "time_zone": NO_TEXT,
     "max_rss": NO_COUNT,
-    "error_reporter": [5, None, "Reporter", {5: "five"}],
+    "error_reporter": [
+        5,
+        None,
+        "Reporter",
+        {5: "five"},
+        {5: {}},
+        {"sentri": {}},
+        {"sentry": "https://key@host/1"},
+        {"sentry": {5: "five"}},
+        {"rollbar": {"environment": "x"}},
+    ],
     "on_commit": NO_SWITCH,
     "encrypt": NO_SWITCH,
     "max_payload": [1_023, None, True, "1MB", 2**31],
 }
 LATER: dict[str, list[object]] = {
-    "rollbar": [{"access_token": "t"}],
-    "error_reporter": [{"sentry": {"dsn": "d"}}, "myapp.errors.Reporter"],
     "encrypt": [True],
 }
 
@@ -368,6 +381,28 @@ def test_config_keeps_its_own_copy_of_a_dict():
 
     assert config is not None
     assert config.rollbar == {}
+
+
+@pytest.mark.parametrize(
+    ("raw", "reporters"),
+    [
+        ({}, {}),
+        ({"rollbar": {"access_token": "t"}}, {"rollbar": {"access_token": "t"}}),
+        ({"error_reporter": "myapp.errors.report"}, {"myapp.errors.report": {}}),
+        (
+            {
+                "error_reporter": {"sentry": {"dsn": "d"}, "rollbar": {"access_token": "s"}},
+                "rollbar": {"access_token": "t", "environment": "e"},
+            },
+            {"sentry": {"dsn": "d"}, "rollbar": {"access_token": "t", "environment": "e"}},
+        ),
+    ],
+)
+def test_reporters_of_both_keys_are_one_table(raw, reporters):
+    config, problems = read(orm="default", **raw)
+
+    assert config is not None
+    assert (config.reporters, problems) == (reporters, ())
 
 
 def test_config_cannot_be_changed():

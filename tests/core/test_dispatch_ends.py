@@ -41,7 +41,13 @@ def test_a_returned_task_is_settled_with_its_outcome():
     hand_out(book)
     run(book, FIRST, 1)
 
-    assert attrs.astuple(settled(book)[1], recurse=False) == (1, delivery(1), Verdict.SAVE, LONG)
+    assert attrs.astuple(settled(book)[1], recurse=False) == (
+        1,
+        delivery(1),
+        Verdict.SAVE,
+        LONG,
+        "",
+    )
     assert book.holds(FIRST) == 0
 
 
@@ -87,6 +93,17 @@ def test_a_task_whose_worker_died_is_handed_back():
     item = settled(book)[1]
 
     assert (item.verdict, item.outcome) == (Verdict.HAND_BACK, None)
+    assert item.death == "WorkerDied: worker died: signal 9 (SIGKILL), 1 attempt"
+
+
+def test_a_task_that_the_stop_ended_and_that_runs_again_tells_of_no_death():
+    book = arrived(book_of(), 1)
+    hand_out(book)
+    book.started(FIRST, 1, 0.0)
+    book.died(FIRST, -9, 1.0, NOON, ended=True)
+    item = settled(book)[1]
+
+    assert (item.verdict, item.death) == (Verdict.HAND_BACK, "")
 
 
 @pytest.mark.parametrize(

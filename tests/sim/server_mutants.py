@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from djq.core.gathering import Gathered
 from djq.core.message import Finished
-from djq.ports import Received
+from djq.core.received import Received
 from djq_testing.memory import MemoryBroker, MemoryStore
 
 

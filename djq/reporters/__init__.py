@@ -1,0 +1,1 @@
+"""Error reporters: one module a service, with its own client library."""
