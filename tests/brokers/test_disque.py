@@ -13,13 +13,13 @@ from django.core.checks import run_checks
 from redis.exceptions import ResponseError
 
 from djq import assembly, checks
-from djq.brokers.disque import LATER_SECONDS_MAX, TTL_SECONDS, DisqueBroker
+from djq.brokers.disque import LATER_SECONDS_MAX, OVER_MAX, TTL_SECONDS, DisqueBroker
 from djq.brokers.disque_client import DisqueClient, DisqueNodes, read_nodes
 from djq.conf import get_config
 from djq.exceptions import BrokerUnavailable, ConfigError, TaskRefused
 from djq.runtime.clock import SystemClock
 from djq.wiring import wired
-from djq_testing.contract.delivered import packages, receipts
+from djq_testing.contract.delivered import attempts, packages, receipts
 from djq_testing.fakes.disque import FakeDisque, FakeNodes, make_fake
 from djq_testing.fakes.disque_server import serve
 
@@ -127,15 +127,95 @@ def test_word_of_one_process_about_a_later_delivery_of_what_it_gave_back_counts(
     assert pusher.next_available() is None
 
 
-def test_delivery_that_another_node_counts_anew_is_acknowledged(broker, disque):
+@pytest.fixture
+def after_failover(nodes):
+    """A pusher, a monitor and two deliveries: the first was given back, the second is by another node."""
+    pusher, monitor = (make_fake("q", nodes=nodes, retry_seconds=RETRY) for _ in range(2))
+    first, second = nodes.nodes
+    second.counts_anew = True
+    pusher.enqueue("a")
+    taken = pusher.dequeue()
+    monitor.release_many(receipts(taken))
+    first.up = False
+    return pusher, monitor, [*taken, *pusher.dequeue()]
+
+
+def test_delivery_after_a_failover_is_none_that_was_before(after_failover):
+    _, _, taken = after_failover
+
+    assert (packages(taken), attempts(taken)) == (["a", "a"], [1, 1])
+    assert len(set(receipts(taken))) == 2
+
+
+def test_what_another_node_delivered_again_is_acknowledged(after_failover):
+    pusher, monitor, (_, again) = after_failover
+
+    monitor.acknowledge_many(receipts([again]))
+
+    assert pusher.next_available() is None
+
+
+def test_lease_of_what_another_node_delivered_again_is_renewed(after_failover, djq_clock):
+    pusher, monitor, (_, again) = after_failover
+
+    djq_clock.advance(RETRY - 1)
+    monitor.extend_many(receipts([again]))
+    djq_clock.advance(RETRY - 1)
+
+    assert list(pusher.dequeue()) == []
+
+
+def test_late_word_about_a_delivery_before_the_failover_ends_none_behind_it(after_failover):
+    pusher, monitor, (before, _) = after_failover
+
+    monitor.acknowledge_many(receipts([before]))
+    monitor.release_many(receipts([before]))
+
+    assert (pusher.queue_size(), pusher.lock_size()) == (0, 1)
+
+
+def test_late_word_of_another_process_is_taken_for_that_of_who_has_the_package(nodes, djq_clock):
+    slow, quick = (make_fake("q", nodes=nodes, retry_seconds=RETRY) for _ in range(2))
+    slow.enqueue_many(["acknowledged", "given back"])
+    late = receipts(slow.dequeue(2))
+    djq_clock.advance(RETRY)
+    held = quick.dequeue(2)
+
+    slow.acknowledge(late[0])
+    slow.release(late[1])
+
+    assert packages(held) == ["acknowledged", "given back"]
+    assert packages(slow.dequeue(2)) == ["given back"]
+    djq_clock.advance(RETRY)
+    assert packages(slow.dequeue(2)) == ["given back"]
+
+
+def test_lease_is_renewed_by_another_node_though_an_earlier_delivery_was_acknowledged(
+    broker, nodes, disque, djq_clock
+):
     broker.enqueue("a")
-    broker.release_many(receipts(broker.dequeue()))
-    for job in disque._jobs.values():
-        job.nacks = 0
-
+    (kept,) = disque._jobs.values()
     broker.acknowledge_many(receipts(broker.dequeue()))
+    # A node that had not heard of that delivers it again.
+    disque._jobs[kept.id] = kept
+    disque._enqueue(kept)
+    again = receipts(broker.dequeue())
+    nodes.nodes[0].has_copies = False
 
-    assert broker.next_available() is None
+    djq_clock.advance(RETRY - 1)
+    broker.extend_many(again)
+    djq_clock.advance(RETRY - 1)
+
+    assert list(broker.dequeue()) == []
+
+
+def test_deliveries_that_are_over_are_forgotten_in_the_end(broker):
+    broker._over = dict.fromkeys(f"{NO_JOB}:{number}" for number in range(OVER_MAX))
+    broker.enqueue("a")
+
+    broker.acknowledge_many(last := receipts(broker.dequeue()))
+
+    assert list(broker._over)[:: OVER_MAX - 1] == [f"{NO_JOB}:1", *last]
 
 
 def test_packages_of_one_batch_wait_half_a_minute_for_copies_at_most(broker, nodes):
