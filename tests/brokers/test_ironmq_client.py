@@ -1,0 +1,220 @@
+"""From the setting `iron_mq` to a client: which options there are, and how the client uses the network."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+from contextlib import suppress
+
+import pytest
+from django.core.checks import run_checks
+from requests import Response
+from requests.adapters import BaseAdapter
+
+from djq import assembly, checks
+from djq.brokers.ironmq import IronMqBroker
+from djq.brokers.ironmq_client import read_server
+from djq.conf import get_config
+from djq.exceptions import BrokerUnavailable, ConfigError
+from djq.runtime.clock import SystemClock
+from djq.wiring import wired
+from djq_testing.clock import ManualClock
+from djq_testing.contract.delivered import packages
+from djq_testing.fakes.ironmq import IronMqService, connector, make_fake
+from tests.brokers.ironmq_parts import (
+    AWAY,
+    HERE,
+    VERBS,
+    Answering,
+    hearing,
+    over_http,
+)
+
+
+@pytest.fixture
+def clock():
+    return ManualClock()
+
+
+@pytest.fixture
+def service(clock):
+    return IronMqService(clock)
+
+
+def test_what_the_settings_do_not_say_is_read_from_the_environment(monkeypatch):
+    monkeypatch.setenv("IRON_MQ_HOST", "mq.example.com")
+
+    assert read_server(HERE)().client.host == "mq.example.com"
+    assert read_server({**HERE, "host": "ours"})().client.host == "ours"
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({}, "lacks 'project_id'"),
+        ({"token": "hunter2"}, "lacks 'project_id'"),
+        ({"project_id": "p"}, "or both 'token' and 'keystone'"),
+        ({"project_id": "p", "keystone": {"password": "hunter2"}}, "tenant, username and password"),
+        ({**HERE, "keystone": "hunter2"}, "'keystone'. has to be a dict"),
+        ({**HERE, "hots": "hunter2"}, "not known: 'hots'. There are host, project_id, "),
+        ({**HERE, "host": 5}, "'host'. has to be text"),
+        ({**HERE, "host": "https://hunter2@host"}, "name of a host alone"),
+        ({**HERE, "cloud": "https://somebody:hunter2@host"}, "without a user"),
+        ({**HERE, "protocol": "ftp"}, "'https' or 'http'"),
+        ({**HERE, "port": 0}, "1 to 65535"),
+        ({**HERE, "port": "http"}, "1 to 65535"),
+        ({**HERE, "api_version": 2}, "has to be 3"),
+        ({**HERE, "project_id": "../q"}, "the id alone"),
+        ({"project_id": "p", "token": "hunter2\n"}, "it is not shown"),
+        ({"project_id": "p", "token": "hunter2 ü"}, "it is not shown"),
+        ({**HERE, "http_timeout": 0}, "'http_timeout'. has to be a number"),
+        ({**HERE, "http_timeout": "5"}, "'http_timeout'. has to be a number"),
+        ({**HERE, "message_expiration": 2_592_001}, "2,592,000 seconds at most"),
+    ],
+)
+def test_wrong_option_is_told_and_no_token(setting, words):
+    with pytest.raises(ConfigError, match=words) as caught:
+        read_server(setting)
+
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("retry", [29.9, 5, 86_401])
+def test_retry_that_is_no_lease_of_the_service_is_told(settings, retry):
+    settings.Q_CLUSTER = {"iron_mq": HERE, "retry": retry, "timeout": 1}
+
+    (message,) = run_checks(tags=[checks.TAG])
+
+    assert message.id == "djq.E012"
+    assert "lends a message for 30 to 86,400 seconds" in message.msg
+
+
+def test_server_of_another_make_may_lend_for_less(settings):
+    settings.Q_CLUSTER = {"iron_mq": {**HERE, "lease_seconds_min": 1}, "retry": 1.5, "timeout": 1}
+
+    assert run_checks(tags=[checks.TAG]) == []
+    assert assembly.make_broker(get_config())._lease == 2
+
+
+@pytest.mark.parametrize(("clock", "waits"), [(None, True), (ManualClock(), False)])
+def test_settings_choose_the_broker_and_connect_to_nothing(settings, clock, waits):
+    settings.Q_CLUSTER = {"name": "reports", "iron_mq": AWAY}
+    with wired(clock=clock):
+        broker = assembly.make_broker(get_config())
+
+    assert type(broker) is IronMqBroker
+    assert (broker.list_key, broker.blocks) == ("reports", waits)
+    assert broker.info() == "IronMQ v3 at 127.0.0.1"
+
+
+def test_missing_library_is_told_with_the_extra():
+    code = (
+        "import sys; sys.modules['iron_core'] = None\n"
+        "from django.conf import settings\n"
+        "settings.configure(Q_CLUSTER={'iron_mq': {}}, INSTALLED_APPS=['djq'])\n"
+        "import django; django.setup()\n"
+        "from django.core.checks import run_checks\n"
+        "(message,) = run_checks(tags=['djq'])\n"
+        "print(message.id, message.msg)"
+    )
+
+    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+
+    assert told.stdout.startswith(
+        "djq.E012 The broker that Q_CLUSTER chooses needs the package iron_core,"
+    )
+    assert "pip install 'djq[ironmq]'" in told.stdout
+
+
+# The client.
+
+
+@pytest.mark.parametrize(("setting", "seconds"), [({}, 5.0), ({"http_timeout": 2}, 2)])
+def test_service_is_given_a_second_more_to_answer_than_to_connect(setting, seconds):
+    assert read_server({**HERE, **setting})().client.timeouts == (seconds, seconds + 1)
+
+
+def test_every_request_has_an_end():
+    adapter = Answering(200, "{}")
+    broker = hearing(adapter)
+
+    for verb in VERBS.values():
+        with suppress(BrokerUnavailable):
+            verb(broker)
+
+    assert {timeout for *_, timeout in adapter.asked} == {(5.0, 6.0)}
+
+
+@pytest.mark.parametrize("status", [301, 302, 307])
+def test_redirection_is_not_followed(status):
+    adapter = Answering(status, "{}")
+    adapter.location = "http://ironmq.invalid/elsewhere"
+
+    with pytest.raises(BrokerUnavailable, match=f"{status}"):
+        hearing(adapter).queue_size()
+
+    assert len(adapter.asked) == 1
+
+
+def test_line_of_netrc_does_not_take_the_place_of_the_token(tmp_path, service, monkeypatch):
+    (tmp_path / "netrc").write_text("machine ironmq.invalid login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+
+    assert make_fake("q", service=service, retry_seconds=60).queue_size() == 0
+
+
+class Keystone(BaseAdapter):
+    """Gives out tokens, one after another."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked = []
+
+    def send(self, request, **_options):
+        self.asked.append(json.loads(request.body)["auth"])
+        response = Response()
+        response.status_code = 200
+        token = {"id": f"token {len(self.asked)}"}
+        response._content = json.dumps({"access": {"token": token}}).encode()
+        return response
+
+    def close(self):
+        pass
+
+
+def test_keystone_lends_tokens_and_is_asked_again_when_one_has_run_out(service):
+    service.token = "token 1"
+    names = {"tenant": "t", "username": "u", "password": "hunter2"}
+    connect, keystone = connector(service), Keystone()
+
+    def with_keystone():
+        options = {"project_id": "project", "host": "ironmq.invalid", "protocol": "http"}
+        client = read_server({**options, "keystone": {"server": "http://keys/v2.0", **names}})()
+        client.client.session.mount(
+            "http://ironmq.invalid", connect().client.session.adapters["http://"]
+        )
+        client.client.session.mount("http://keys", keystone)
+        return client
+
+    broker = IronMqBroker("q", connect=with_keystone, retry_seconds=60, wait_seconds=0)
+    broker.enqueue("a")
+    broker.enqueue("b")
+    service.token = "token 2"
+    broker.enqueue("c")
+
+    assert packages(broker.dequeue(5)) == ["a", "b", "c"]
+    credentials = {"username": "u", "password": "hunter2"}
+    assert keystone.asked == [{"tenantName": "t", "passwordCredentials": credentials}] * 2
+
+
+def test_broker_can_be_pickled_and_does_not_show_its_token():
+    with over_http(IronMqService(SystemClock()), wait_seconds=0) as (broker, _):
+        broker.enqueue("x")
+        another = pickle.loads(pickle.dumps(broker))
+
+        assert packages(another.dequeue()) == ["x"]
+        another.close()
+    assert "hunter2" not in repr(read_server(HERE))
