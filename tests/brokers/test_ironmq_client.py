@@ -43,6 +43,9 @@ def service(clock):
     return IronMqService(clock)
 
 
+KEYSTONE = {"server": "http://keys/v2.0", "tenant": "t", "username": "u", "password": "hunter2"}
+
+
 def test_what_the_settings_do_not_say_is_read_from_the_environment(monkeypatch):
     monkeypatch.setenv("IRON_MQ_HOST", "mq.example.com")
 
@@ -53,23 +56,45 @@ def test_what_the_settings_do_not_say_is_read_from_the_environment(monkeypatch):
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ({}, "lacks 'project_id'"),
-        ({"token": "hunter2"}, "lacks 'project_id'"),
-        ({"project_id": "p"}, "or both 'token' and 'keystone'"),
-        ({"project_id": "p", "keystone": {"password": "hunter2"}}, "tenant, username and password"),
+        ({}, "lacks 'project_id'. .*iron.json, .*IRON_MQ_PROJECT_ID"),
+        ({"token": "hunter2"}, "lacks 'project_id'. "),
+        ({"project_id": "p"}, "lacks 'token', or 'keystone' in its place, a dict of 'server', "),
+        ({"project_id": "p", "keystone": {"password": "hunter2"}}, "'keystone'. has to be a dict"),
+        ({"project_id": "p", "keystone": {}}, "'server' .a URL., 'tenant', 'username' and 'pass"),
         ({**HERE, "keystone": "hunter2"}, "'keystone'. has to be a dict"),
+        ({**HERE, "keystone": {**KEYSTONE, "server": "hunter2"}}, "'keystone'. has to be a dict"),
+        ({**HERE, "keystone": {**KEYSTONE, "server": 5}}, "'keystone'. has to be a dict"),
+        ({**HERE, "keystone": {**KEYSTONE, "username": ""}}, "'keystone'. has to be a dict"),
+        ({**HERE, "timeout": 5}, "not known: 'timeout'. .* http_timeout"),
         ({**HERE, "hots": "hunter2"}, "not known: 'hots'. There are host, project_id, "),
         ({**HERE, "host": 5}, "'host'. has to be text"),
-        ({**HERE, "host": "https://hunter2@host"}, "name of a host alone"),
-        ({**HERE, "cloud": "https://somebody:hunter2@host"}, "without a user"),
+        ({**HERE, "host": "https://hunter2@host"}, "'host'. .* name of a host alone"),
+        ({**HERE, "host": "http://host/path"}, "'host'. .* name of a host alone"),
+        ({**HERE, "host": "host:70000"}, "'host'. .* 'port' is an option too"),
+        ({**HERE, "host": "a b"}, "'host'. .* name of a host alone"),
+        ({**HERE, "cloud": "https://somebody:hunter2@host"}, "'cloud'. .* without a user"),
+        ({**HERE, "cloud": "host"}, "'cloud'. has to be a URL"),
+        ({**HERE, "cloud": "ftp://host"}, "'cloud'. has to be a URL"),
+        ({**HERE, "cloud": "https://host:70000"}, "'cloud'. has to be a URL"),
+        ({**HERE, "cloud": "https://host:0"}, "'cloud'. has to be a URL"),
+        ({**HERE, "cloud": "https://"}, "'cloud'. has to be a URL"),
+        ({**HERE, "config_file": "hunter2.json"}, "'config_file'. has to be the path of a file"),
+        ({**HERE, "path_prefix": "mq"}, "'path_prefix'. has to begin with a slash"),
+        ({**HERE, "path_prefix": "/mq/"}, "'path_prefix'. .* not to end with one"),
         ({**HERE, "protocol": "ftp"}, "'https' or 'http'"),
-        ({**HERE, "port": 0}, "1 to 65535"),
-        ({**HERE, "port": "http"}, "1 to 65535"),
+        ({**HERE, "protocol": 5}, "'protocol'. has to be text"),
+        *[
+            ({**HERE, "port": port}, "'port'. has to be a number from 1 to 65535")
+            for port in (0, -1, 65_536, 443.0, True, [], "http", "", "²", "9" * 5_000, 10**5_000)
+        ],
         ({**HERE, "api_version": 2}, "has to be 3"),
+        ({**HERE, "api_version": 3.0}, "has to be 3"),
         ({**HERE, "project_id": "../q"}, "the id alone"),
         ({"project_id": "p", "token": "hunter2\n"}, "it is not shown"),
         ({"project_id": "p", "token": "hunter2 ü"}, "it is not shown"),
         ({**HERE, "http_timeout": 0}, "'http_timeout'. has to be a number"),
+        ({**HERE, "http_timeout": True}, "'http_timeout'. has to be a number"),
+        ({**HERE, "lease_seconds_min": []}, "'lease_seconds_min'. has to be a number"),
         ({**HERE, "http_timeout": "5"}, "'http_timeout'. has to be a number"),
         ({**HERE, "message_expiration": 2_592_001}, "2,592,000 seconds at most"),
     ],
@@ -80,6 +105,46 @@ def test_wrong_option_is_told_and_no_token(setting, words):
 
     assert "hunter2" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"port": "1"},
+        {"port": 65_535},
+        {"api_version": "3", "path_prefix": ""},
+        {"path_prefix": "/mq", "protocol": None},
+        {"cloud": "https://host:8080/mq"},
+        {"cloud": "http://host/"},
+    ],
+)
+def test_option_that_iron_mq_can_use_is_taken(setting):
+    assert read_server({**HERE, **setting})().client.base_url.endswith("/3/projects/p/")
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ('{"port": "hunter2"}', "'port'. has to be a number .*; it is from a file iron.json"),
+        ('{"protocol": []}', "'protocol'. has to be 'https' or 'http'; it is from a file"),
+        ('{"cloud": "hunter2"}', "'cloud'. has to be a URL"),
+        ('{"cloud": "http://h:hunter2"}', r"beside Q_CLUSTER.* iron\.json here or"),
+        (
+            '{"keystone": {"password": "hunter2"}}',
+            "lacks a part of 'keystone', a dict of 'server', ",
+        ),
+        ('{"keystone": "hunter2"}', r"beside Q_CLUSTER.* iron\.json here or"),
+        ('["hunter2"]', r"beside Q_CLUSTER.* iron\.json here or"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_looked_for_there(tmp_path, monkeypatch, file, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "iron.json").write_text(file)
+
+    with pytest.raises(ConfigError, match=words) as caught:
+        read_server(HERE)
+
+    assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize("retry", [29.9, 5, 86_401])
@@ -187,12 +252,11 @@ class Keystone(BaseAdapter):
 
 def test_keystone_lends_tokens_and_is_asked_again_when_one_has_run_out(service):
     service.token = "token 1"
-    names = {"tenant": "t", "username": "u", "password": "hunter2"}
     connect, keystone = connector(service), Keystone()
 
     def with_keystone():
         options = {"project_id": "project", "host": "ironmq.invalid", "protocol": "http"}
-        client = read_server({**options, "keystone": {"server": "http://keys/v2.0", **names}})()
+        client = read_server({**options, "keystone": KEYSTONE})()
         client.client.session.mount(
             "http://ironmq.invalid", connect().client.session.adapters["http://"]
         )
