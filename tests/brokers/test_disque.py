@@ -1,4 +1,4 @@
-"""The broker on Disque: its nodes, its settings, and what it says when they do not serve."""
+"""The broker on Disque: its leases, its nodes, and what it says when they do not serve."""
 
 from __future__ import annotations
 
@@ -9,16 +9,11 @@ import threading
 from datetime import timedelta
 
 import pytest
-from django.core.checks import run_checks
-from redis.exceptions import ResponseError
 
-from djq import assembly, checks
 from djq.brokers.disque import LATER_SECONDS_MAX, OVER_MAX, TTL_SECONDS, DisqueBroker
-from djq.brokers.disque_client import DisqueClient, DisqueNodes, read_nodes
-from djq.conf import get_config
-from djq.exceptions import BrokerUnavailable, ConfigError, TaskRefused
+from djq.brokers.disque_client import DisqueNodes
+from djq.exceptions import BrokerUnavailable, TaskRefused
 from djq.runtime.clock import SystemClock
-from djq.wiring import wired
 from djq_testing.contract.delivered import attempts, packages, receipts
 from djq_testing.fakes.disque import FakeDisque, FakeNodes, make_fake
 from djq_testing.fakes.disque_server import serve
@@ -546,112 +541,3 @@ def _hang_up_after_the_greeting(listening):
             connection.sendall(b"-ERR unknown command\r\n" * came.count(b"*"))
         connection.sendall(b"*1\r\n:1\r\n")
         connection.recv(65_536)
-
-
-def test_server_that_is_no_disque_is_not_taken_for_one():
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        thread = threading.Thread(target=_be_another_server, args=(listening,), daemon=True)
-        thread.start()
-
-        with pytest.raises(ResponseError):
-            DisqueClient(listening.getsockname(), None)
-
-        thread.join(5)
-
-
-def _be_another_server(listening):
-    connection, _ = listening.accept()
-    with connection:
-        while connection.recv(65_536):
-            connection.sendall(b"-ERR unknown command\r\n" * 2)
-
-
-# The settings.
-
-
-def made(settings, **q_cluster):
-    settings.Q_CLUSTER = {"name": "q", **q_cluster}
-    return assembly.make_broker(get_config())
-
-
-def test_settings_of_the_manual_are_taken(settings):
-    broker = made(
-        settings,
-        retry=70,
-        disque_nodes=("127.0.0.1:7711", " 127.0.0.1:7712"),
-        disque_auth="hunter2",
-        disque_fastack=True,
-    )
-
-    assert type(broker) is DisqueBroker
-    assert (broker.list_key, broker.blocks, broker._retry) == ("q", True, 70)
-    assert broker._done == "FASTACK"
-    assert broker._nodes.addresses == (("127.0.0.1", 7711), ("127.0.0.1", 7712))
-    assert broker._nodes.password == "hunter2"
-    assert "hunter2" not in repr(broker._nodes)
-
-
-def test_nobody_waits_on_a_clock_that_stands_in(settings, djq_clock):
-    with wired(clock=djq_clock):
-        broker = made(settings, disque_nodes=["127.0.0.1:7711"])
-
-    assert not broker.blocks
-
-
-@pytest.mark.parametrize(
-    ("node", "address"),
-    [
-        ("localhost:7711", ("localhost", 7711)),
-        (" 10.0.0.5:1 ", ("10.0.0.5", 1)),
-        ("[::1]:7711", ("::1", 7711)),
-    ],
-)
-def test_node_is_host_and_port(node, address):
-    assert read_nodes([node, node]) == (address,)
-
-
-@pytest.mark.parametrize(
-    "node",
-    [
-        *("hunter2", "hunter2:", ":7711", "hunter2:0", "hunter2:65536", "hunter2:x", "hunter2:²"),
-        *("::1:7711", "::1", "[]:7711", "hunter2@h:7711", "disque://hunter2:7711", "a b:7711"),
-    ],
-)
-def test_node_that_is_none_is_told_and_not_shown(node):
-    with pytest.raises(ConfigError, match=r"Node 2 of .*'\[::1\]:7711'") as caught:
-        read_nodes(["127.0.0.1:7711", node])
-
-    assert "hunter2" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("q_cluster", "words"),
-    [
-        ({"disque_nodes": ["localhost"]}, "Node 1"),
-        ({"disque_nodes": ["h:1"], "retry": 1_000_001}, "at most"),
-    ],
-)
-def test_checks_tell_of_wrong_settings(settings, q_cluster, words):
-    settings.Q_CLUSTER = q_cluster
-
-    (message,) = run_checks(tags=[checks.TAG])
-
-    assert message.id == "djq.E012"
-    assert words in message.msg
-
-
-def test_checks_connect_to_nothing(settings):
-    settings.Q_CLUSTER = {"disque_nodes": ["127.0.0.1:1"], "disque_auth": "hunter2"}
-
-    assert run_checks(tags=[checks.TAG]) == []
-
-
-def test_order_of_the_nodes_is_drawn_and_the_setting_is_left_as_it_was():
-    addresses = tuple(("127.0.0.1", port) for port in range(1, 40))
-    nodes = DisqueNodes(addresses)
-
-    orders = {tuple(nodes.shuffled(nodes.addresses)) for _ in range(3)}
-
-    assert len(orders) == 3
-    assert {frozenset(order) for order in orders} == {frozenset(addresses)}
-    assert nodes.addresses == addresses
