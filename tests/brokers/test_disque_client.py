@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import socket
 import threading
 
@@ -14,7 +15,10 @@ from djq.brokers.disque import DisqueBroker
 from djq.brokers.disque_client import DisqueClient, DisqueNodes, read_nodes
 from djq.conf import get_config
 from djq.exceptions import ConfigError
+from djq.runtime.clock import SystemClock
 from djq.wiring import wired
+from djq_testing.fakes.disque import FakeDisque
+from djq_testing.fakes.disque_server import serve
 
 
 def made(settings, **q_cluster):
@@ -59,23 +63,58 @@ def test_node_is_host_and_port(node, address):
 
 
 @pytest.mark.parametrize(
-    "node",
+    ("node", "fault"),
     [
-        *("hunter2", "hunter2:", ":7711", "hunter2:0", "hunter2:65536", "hunter2:x", "hunter2:²"),
-        *("::1:7711", "::1", "[]:7711", "hunter2@h:7711", "disque://hunter2:7711", "a b:7711"),
+        *[(node, "has no port .it is not shown") for node in ("hunter2", "hunter2.example")],
+        *[
+            (f"hunter2:{port}", "has a port that is no number from 1 to 65535 .it is not shown")
+            for port in (
+                "",
+                "x",
+                "0",
+                "-1",
+                "65536",
+                "70000",
+                "7 711",
+                "7711/0",
+                "1]",
+                "²",
+                "9" * 5_000,
+            )
+        ],
+        *[
+            (node, "has no host before its port: .* IPv6 one in brackets .it is not shown")
+            for node in (
+                *(":7711", "[]:7711", "::1:7711", "::1", "[hunter2:7711", "hunter2:7711:7711"),
+                *("hunter2@h:7711", "disque://hunter2:7711", "a b:7711", "a\tb:7711"),
+            )
+        ],
     ],
 )
-def test_node_that_is_none_is_told_and_not_shown(node):
-    with pytest.raises(ConfigError, match=r"Node 2 of .*'\[::1\]:7711'") as caught:
+def test_node_that_is_none_is_told_and_not_shown(node, fault):
+    with pytest.raises(ConfigError, match=rf"Node 2 of .* {fault}.*'\[::1\]:7711'") as caught:
         read_nodes(["127.0.0.1:7711", node])
 
     assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
+    "nodes", ["hunter2:7711", b"hunter2:7711", 7711, [7711], [None], [""], [], {"hunter2": 7711}]
+)
+def test_what_is_no_list_of_texts_is_told_and_not_shown(settings, nodes):
+    settings.Q_CLUSTER = {"disque_nodes": nodes}
+
+    (message,) = [each for each in run_checks(tags=[checks.TAG]) if each.id == "djq.E003"]
+
+    assert "allowed is a list of 'host:port', not empty" in message.msg
+    assert "hunter2" not in message.msg
+
+
+@pytest.mark.parametrize(
     ("q_cluster", "words"),
     [
         ({"disque_nodes": ["localhost"]}, "Node 1"),
+        ({"disque_nodes": ["h:" + "9" * 5_000]}, "Node 1"),
         ({"disque_nodes": ["h:1"], "retry": 1_000_001}, "at most"),
     ],
 )
@@ -103,6 +142,39 @@ def test_order_of_the_nodes_is_drawn_and_the_setting_is_left_as_it_was():
     assert len(orders) == 3
     assert {frozenset(order) for order in orders} == {frozenset(addresses)}
     assert nodes.addresses == addresses
+
+
+def test_nodes_travel_without_what_one_process_drew_and_saw_of_them(djq_clock):
+    with serve(FakeDisque(djq_clock, nodes=2, password="p")) as servers:
+        addresses = tuple(("127.0.0.1", server.port) for server in servers)
+        nodes = DisqueNodes(addresses, password="p", shuffled=list, host_clock=SystemClock())
+        client = nodes.connect()
+        nodes.shun(client)
+        client.close()
+
+        copy = pickle.loads(pickle.dumps(nodes))
+
+        assert (copy, copy._order) == (nodes, [])
+        again = copy.connect()
+        again.close()
+        assert again.address == addresses[0]
+        assert [other.address for other in copy.others(None)] == list(addresses)
+        assert copy.shuffled is list
+
+
+def test_broker_that_travels_has_its_own_connection(djq_clock):
+    with serve(FakeDisque(djq_clock)) as (server,):
+        nodes = DisqueNodes((("127.0.0.1", server.port),))
+        broker = DisqueBroker("q", nodes=nodes, retry_seconds=60, wait_seconds=0)
+        broker.enqueue("a")
+
+        copy = pickle.loads(pickle.dumps(broker))
+
+        assert len(server.connections) == 1
+        assert copy.queue_size() == 1
+        assert len(server.connections) == 2
+        broker.close()
+        copy.close()
 
 
 def test_server_that_is_no_disque_is_not_taken_for_one():
