@@ -37,10 +37,14 @@ class Answering(BaseAdapter):
         super().__init__()
         self.asked = []
         self.location = None
+        self.raises = None
+        self.closed = False
         self._status, self._text, self._kind = status, text, kind
 
     def send(self, request, **options):
         self.asked.append((request.method, request.url, options["timeout"]))
+        if self.raises:
+            raise self.raises
         response = Response()
         response.status_code, response._content = self._status, self._text.encode()
         response.reason, response.url, response.request = "Of its own", request.url, request
@@ -51,7 +55,7 @@ class Answering(BaseAdapter):
         return response
 
     def close(self):
-        pass
+        self.closed = True
 
 
 def hearing(adapter):

@@ -213,9 +213,24 @@ def test_service_that_goes_before_any_lease_was_extended_is_unavailable():
 def test_lease_lasts_for_whole_seconds_and_never_less_than_retry(service, clock, retry, seconds):
     broker = make_fake("q", service=service, retry_seconds=retry)
     broker.enqueue("x")
-    broker.dequeue()
+    ((receipt, _),) = broker.dequeue()
+    until = [broker.next_available()]
 
-    assert broker.next_available() == clock.now() + timedelta(seconds=seconds)
+    clock.advance(seconds=10)
+    broker.extend(receipt)
+    until.append(broker.next_available())
+
+    now = clock.now()
+    assert until == [now + timedelta(seconds=seconds - 10), now + timedelta(seconds=seconds)]
+
+
+def test_delivery_says_how_often_the_service_has_made_it(broker):
+    broker.enqueue("x")
+
+    for count in (1, 2, 3):
+        (taken,) = broker.dequeue()
+        broker.release(taken[0])
+        assert taken.attempt == count
 
 
 # What the service keeps, and what it costs.
@@ -257,7 +272,9 @@ def test_queue_whose_messages_are_to_be_kept_as_it_says_is_left_alone(service, c
     clock.advance(days=8)
 
     assert broker.dequeue() == []
-    assert service.asked == ["POST messages", "POST reservations"]
+    broker.delete_queue()
+    broker.enqueue("y")
+    assert service.asked == ["POST messages", "POST reservations", "DELETE", "POST messages"]
 
 
 def test_a_drain_costs_few_round_trips(broker, service):
@@ -273,11 +290,32 @@ def test_a_drain_costs_few_round_trips(broker, service):
     assert Counter(service.asked)["DELETE messages"] == 100
 
 
-def test_large_packages_are_sent_in_requests_that_every_plan_takes(broker, service):
-    broker.enqueue_many(["x" * 30_000] * 5)
+@pytest.mark.parametrize("package", ["x" * 30_000, "ä" * 5_000])
+def test_large_packages_are_sent_in_requests_that_every_plan_takes(broker, service, package):
+    broker.enqueue_many([package] * 5)
 
     assert service.asked.count("POST messages") == 3
     assert broker.queue_size() == 5
+
+
+def test_queue_is_set_up_once(broker, service):
+    broker.enqueue("a")
+    asked = len(service.asked)
+
+    broker.enqueue("b")
+
+    assert service.asked[asked:] == ["POST messages"]
+
+
+def test_nothing_is_asked_to_send_nothing(broker, service):
+    assert broker.enqueue_many([]) == []
+    assert service.asked == []
+
+
+def test_more_than_one_request_gives_can_be_asked_for(broker):
+    broker.enqueue_many(["x"] * 120)
+
+    assert [len(broker.dequeue(500)) for _ in range(2)] == [100, 20]
 
 
 # Waiting, over HTTP.

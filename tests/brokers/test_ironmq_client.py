@@ -164,6 +164,26 @@ def test_server_of_another_make_may_lend_for_less(settings):
     assert assembly.make_broker(get_config())._lease == 2
 
 
+@pytest.mark.parametrize(
+    ("setting", "options"),
+    [
+        ({}, {"message_expiration": 2_592_000}),
+        ({"message_expiration": 59.5}, {"message_expiration": 60}),
+        ({"message_expiration": None}, {}),
+    ],
+)
+def test_settings_say_how_long_messages_are_kept(settings, setting, options):
+    settings.Q_CLUSTER = {"iron_mq": {**HERE, **setting}}
+
+    assert assembly.make_broker(get_config())._queue_options == options
+
+
+def test_version_of_the_api_is_djq_s_whatever_the_environment_says(monkeypatch):
+    monkeypatch.setenv("IRON_MQ_API_VERSION", "1")
+
+    assert read_server(HERE)().client.base_url.endswith("/3/projects/p/")
+
+
 @pytest.mark.parametrize(("clock", "waits"), [(None, True), (ManualClock(), False)])
 def test_settings_choose_the_broker_and_connect_to_nothing(settings, clock, waits):
     settings.Q_CLUSTER = {"name": "reports", "iron_mq": AWAY}
@@ -231,17 +251,32 @@ def test_line_of_netrc_does_not_take_the_place_of_the_token(tmp_path, service, m
     assert make_fake("q", service=service, retry_seconds=60).queue_size() == 0
 
 
+def test_connections_are_let_go_of():
+    adapter = Answering(503, "{}")
+    broker = hearing(adapter)
+    assert broker.ping() is False
+
+    broker.close()
+
+    assert adapter.closed
+
+
 class Keystone(BaseAdapter):
     """Gives out tokens, one after another."""
 
     def __init__(self):
         super().__init__()
         self.asked = []
+        self.told = []
+        self.location = None
 
-    def send(self, request, **_options):
-        self.asked.append(json.loads(request.body)["auth"])
+    def send(self, request, **options):
+        self.asked.append((request.method, request.url, options["timeout"]))
+        self.told.append(json.loads(request.body)["auth"])
         response = Response()
-        response.status_code = 200
+        response.status_code, response.request, response.url = 200, request, request.url
+        if self.location:
+            response.status_code, response.headers["Location"] = 307, self.location
         token = {"id": f"token {len(self.asked)}"}
         response._content = json.dumps({"access": {"token": token}}).encode()
         return response
@@ -250,20 +285,24 @@ class Keystone(BaseAdapter):
         pass
 
 
-def test_keystone_lends_tokens_and_is_asked_again_when_one_has_run_out(service):
-    service.token = "token 1"
-    connect, keystone = connector(service), Keystone()
+def with_keystone(service, keystone, **setting):
+    """A broker at this service whose tokens are from this keystone."""
 
-    def with_keystone():
+    def connect():
         options = {"project_id": "project", "host": "ironmq.invalid", "protocol": "http"}
-        client = read_server({**options, "keystone": KEYSTONE})()
-        client.client.session.mount(
-            "http://ironmq.invalid", connect().client.session.adapters["http://"]
-        )
+        client = read_server({**options, "keystone": {**KEYSTONE, **setting}})()
+        adapters = connector(service)().client.session.adapters
+        client.client.session.mount("http://ironmq.invalid", adapters["http://"])
         client.client.session.mount("http://keys", keystone)
         return client
 
-    broker = IronMqBroker("q", connect=with_keystone, retry_seconds=60, wait_seconds=0)
+    return IronMqBroker("q", connect=connect, retry_seconds=60, wait_seconds=0)
+
+
+def test_keystone_lends_tokens_and_is_asked_again_when_one_has_run_out(service):
+    service.token = "token 1"
+    keystone = Keystone()
+    broker = with_keystone(service, keystone)
     broker.enqueue("a")
     broker.enqueue("b")
     service.token = "token 2"
@@ -271,7 +310,18 @@ def test_keystone_lends_tokens_and_is_asked_again_when_one_has_run_out(service):
 
     assert packages(broker.dequeue(5)) == ["a", "b", "c"]
     credentials = {"username": "u", "password": "hunter2"}
-    assert keystone.asked == [{"tenantName": "t", "passwordCredentials": credentials}] * 2
+    assert keystone.told == [{"tenantName": "t", "passwordCredentials": credentials}] * 2
+
+
+@pytest.mark.parametrize("server", ["http://keys/v2.0", "http://keys/v2.0/"])
+def test_keystone_is_asked_once_and_not_for_ever_and_is_not_followed_elsewhere(service, server):
+    keystone = Keystone()
+    keystone.location = "http://keys/elsewhere"
+
+    with pytest.raises(BrokerUnavailable, match="307"):
+        with_keystone(service, keystone, server=server).queue_size()
+
+    assert keystone.asked == [("POST", "http://keys/v2.0/tokens", (5.0, 6.0))]
 
 
 def test_broker_can_be_pickled_and_does_not_show_its_token():

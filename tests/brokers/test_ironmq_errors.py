@@ -7,6 +7,8 @@ import socket
 from datetime import timedelta
 
 import pytest
+from requests import ReadTimeout
+from urllib3.exceptions import LocationParseError
 
 from djq.brokers.ironmq import IronMqBroker
 from djq.brokers.ironmq_client import read_server
@@ -59,6 +61,18 @@ def test_every_error_is_unavailable_with_the_service_s_words_and_asked_for_once(
 
     assert len(adapter.asked) == 1, "the client repeats nothing"
     assert ("'token' and 'project_id'" in str(caught.value)) is (status in {401, 403})
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize(
+    "error", [ReadTimeout("slow"), LocationParseError("odd"), ConnectionResetError("gone")]
+)
+def test_no_error_of_a_library_beneath_comes_out(verb, error):
+    adapter = Answering(200, "{}")
+    adapter.raises = error
+
+    with pytest.raises(BrokerUnavailable, match=f"queue 'q': {type(error).__name__}"):
+        VERBS[verb](hearing(adapter))
 
 
 @pytest.mark.parametrize("status", [503, 504])
@@ -138,6 +152,37 @@ def test_batch_that_is_refused_in_part_is_taken_back_but_for_what_somebody_has(
         broker.enqueue_many([*tasks, "x" * 70_000, "y"])
 
     assert (broker.queue_size(), broker.lock_size()) == (0, taken)
+
+
+def test_batch_that_is_refused_in_part_is_taken_back_by_one_request(broker, service):
+    answer = service.answer
+    service.answer = lambda *request: (
+        (413, {"msg": "Message is too large"}) if len(request[2]) > 65_536 else answer(*request)
+    )
+
+    with pytest.raises(TaskRefused):
+        broker.enqueue_many(["a", "b", "x" * 70_000])
+
+    assert service.asked[-2:] == ["POST messages", "DELETE messages"]
+
+
+def test_batch_that_is_refused_in_part_is_refused_even_where_it_cannot_be_taken_back(
+    broker, service
+):
+    answer, told = service.answer, []
+
+    def answering(*request):
+        if told or len(request[2]) > 65_536:
+            told.append(request[0])
+            return (413 if len(told) == 1 else 503), {"msg": "Message is too large"}
+        return answer(*request)
+
+    service.answer = answering
+
+    with pytest.raises(TaskRefused, match="413"):
+        broker.enqueue_many(["a", "x" * 70_000])
+
+    assert told == ["POST", "DELETE"]
 
 
 def test_delay_of_more_than_a_week_is_refused_before_it_is_sent(broker, service):
