@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class DjqError(Exception):
     """The root of every error that djq raises on purpose."""
@@ -18,8 +20,15 @@ class TaskRefused(DjqError):
 class BrokerUnavailable(DjqError):
     """The broker did not answer; try again later."""
 
-    def __init__(self, *words: object, taken_max: int | None = None) -> None:
+    def __init__(
+        self,
+        *words: object,
+        taken_max: int | None = None,
+        changed: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(*words)
+        self.changed = {} if changed is None else changed
+        """Receipts, old to new, that an `extend_many` changed before it failed or beside what failed."""
         self.taken_max = taken_max
         """Most packages that a `dequeue` took off the queue and that did not arrive: they are lost where
         there are no receipts. None: not known, so as many as were asked for."""

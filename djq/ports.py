@@ -16,6 +16,7 @@ import attrs
 
 from djq.core.events import Event
 from djq.core.gathering import Gathered
+from djq.core.leases import extended_one_by_one
 from djq.core.lifecycle import ChildId
 from djq.core.message import Finished, TaskMessage
 from djq.core.report import Reporter
@@ -339,9 +340,8 @@ class Broker:
         return id
 
     def extend_many(self, ids: Iterable[str]) -> dict[str, str]:
-        """Extend many leases: the receipts that changed, old to new."""
-        pairs = [(id, self.extend(id)) for id in ids]
-        return {old: new for old, new in pairs if old != new}
+        """Extend many leases: the receipts that changed, old to new; an error has them as `changed`."""
+        return extended_one_by_one(ids, self.extend)
 
     def release(self, id: str, *, begun: bool = True) -> None:
         """Give the package back: it is delivered again at once, before the rest of the queue.

@@ -77,8 +77,8 @@ class Row:
     """How many of these were given back before the task began."""
     receipt: str = ""
     """Names the last delivery."""
-    given_back: int = 0
-    """The last delivery that was given back by its own receipt."""
+    given_back: set[str] = attrs.field(factory=set)
+    """Receipts of the deliveries that were given back."""
 
     @property
     def attempt(self) -> int:
@@ -235,7 +235,7 @@ class MemoryBroker(Broker):
     def release(self, id: str, *, begun: bool = True) -> None:
         for row in self._held(id):
             row.taken = False
-            row.given_back = _delivery(id)
+            row.given_back.add(id)
             if self.uncounts and not begun:
                 row.unbegun += 1
             row.available_at = IN_FRONT
@@ -299,14 +299,9 @@ class MemoryBroker(Broker):
         """The package that this receipt still stands for, if there is one."""
         if self.receipt_is_void == "when given back":
             named = [row for row in self._rows if receipt.startswith(f"{row.id}:")]
-            return [row for row in named if _delivery(receipt) > row.given_back]
+            return [row for row in named if receipt not in row.given_back]
         found = [row for row in self._rows if row.taken and row.receipt == receipt]
         if self.receipt_is_void == "when the lease ends":
             now = self._clock.now()
             return [row for row in found if row.available_at > now]
         return found
-
-
-def _delivery(receipt: str) -> int:
-    """Which delivery it names; 0 where it names the package."""
-    return int(receipt.partition(":")[2].rstrip("+") or 0)

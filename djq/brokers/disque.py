@@ -11,7 +11,7 @@ What Disque does that is not plain to see, and what is made of it:
 - Queues are in the order in which jobs were sent: what is given back, or was held back, takes its place
   by that.
 - A job's id names the job and no delivery of it, so a late word is taken for that of whoever has it by
-  then. The receipt has the count of the delivery as well: who has given a delivery back says nothing more
+  then. The receipt names the delivery as well: who has acknowledged one, or given it back, says nothing more
   about it.
 """
 
@@ -19,12 +19,21 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, Protocol
 
 from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
+from djq.brokers.disque_jobs import (
+    ONE_CALL_MAX,
+    in_parts,
+    is_short,
+    job_of,
+    received,
+    unknown,
+    working,
+)
 from djq.brokers.one_client import OneClient
 from djq.brokers.portions import CHARACTERS_MAX, parted
 from djq.core.received import Received
@@ -45,13 +54,9 @@ comes before its job is remembered for as long as the id says."""
 RETRY_SECONDS_MAX = 1_000_000
 LATER_SECONDS_MAX = 4_000_000
 """Disque reckons both in milliseconds, in places with 32 bits."""
-ONE_CALL_MAX = 1_000
-"""Most jobs in one command: nobody else is served meanwhile."""
-GIVEN_BACK_MAX = 10_000
-DONE_MAX = 10_000
-"""How many acknowledged jobs are remembered."""
+OVER_MAX = 10_000
+"""How many deliveries that are over are remembered."""
 
-_JOB_ID = re.compile(r"D-.{8}-.{24}-.{4}", re.DOTALL)
 _WORDS = {
     "PAUSED": "the queue is paused; PAUSE <queue> none lets packages in again",
     "NOREPL": "too few nodes can be reached, or have memory left, for the copies that are asked for",
@@ -134,10 +139,8 @@ class DisqueBroker(OneClient, Broker):
         self._retry = max(1, math.ceil(retry_seconds))
         self._done = "FASTACK" if fast_acknowledge else "ACKJOB"
         self._wait_seconds = wait_seconds
-        self._given_back: dict[str, int] = {}
-        """Of the last jobs that were given back here: which delivery that was."""
-        self._finished: dict[str, None] = {}
-        """The last jobs that were acknowledged here, oldest first."""
+        self._over: dict[str, None] = {}
+        """Receipts of the last deliveries that were acknowledged or given back here, oldest first."""
 
     def enqueue(self, task: str) -> str | None:
         return self.enqueue_many([task])[0]
@@ -174,19 +177,15 @@ class DisqueBroker(OneClient, Broker):
         )
         count = min(limit, ONE_CALL_MAX)
         jobs = self._ask("GETJOB", *patience, "COUNT", count, "WITHCOUNTERS", "FROM", self._queue)
-        taken = [_received(job, self._given_back) for job in jobs or ()]
-        self._claim([_job(str(receipt)) for receipt, _ in taken])
+        taken = [received(job) for job in jobs or ()]
+        self._claim([job_of(str(receipt)) for receipt, _ in taken])
         return taken
 
     def acknowledge(self, id: str) -> None:
         self.acknowledge_many([id])
 
     def acknowledge_many(self, ids: Iterable[str]) -> None:
-        held = self._held(ids)
-        self._tell(self._done, held)
-        self._finished.update(dict.fromkeys(held))
-        while len(self._finished) > DONE_MAX:
-            del self._finished[next(iter(self._finished))]
+        self._end(self._done, ids)
 
     def extend(self, id: str) -> str:
         self.extend_many([id])
@@ -194,7 +193,7 @@ class DisqueBroker(OneClient, Broker):
 
     def extend_many(self, ids: Iterable[str]) -> dict[str, str]:
         """Extend many leases in one round trip; receipts stay the same for the whole delivery."""
-        self._claim(self._held(ids))
+        self._claim([job_of(receipt) for receipt in self._held(ids)])
         return {}
 
     def release(self, id: str, *, begun: bool = True) -> None:
@@ -202,21 +201,14 @@ class DisqueBroker(OneClient, Broker):
 
     def release_many(self, ids: Iterable[str], *, begun: bool = True) -> None:  # noqa: ARG002
         """Give packages back; Disque counts each delivery, begun or not."""
-        receipts = list(ids)
-        self._tell("NACK", self._held(receipts))
-        back = self._given_back
-        for receipt in receipts:
-            # The newest stays at the end.
-            back[_job(receipt)] = max(_delivery(receipt), back.pop(_job(receipt), 0))
-        while len(back) > GIVEN_BACK_MAX:
-            del back[next(iter(back))]
+        self._end("NACK", ids)
 
     def fail(self, id: str) -> None:
         self.acknowledge(id)
 
     def delete(self, id: str) -> None:
         """Delete the package with this tracking id, or the one that this receipt stands for."""
-        self._tell("ACKJOB", [_job(id)])
+        self._tell("ACKJOB", [job_of(id)])
 
     def purge_queue(self) -> None:
         """Empty the queue, on every node that answers."""
@@ -252,7 +244,7 @@ class DisqueBroker(OneClient, Broker):
         answers = self._ask_all(commands)
         for copies in (2, 1):
             # Left to itself Disque wants a copy for a dead node too, up to three.
-            short = [place for place, told in enumerate(answers) if _is_short(told)]
+            short = [place for place, told in enumerate(answers) if is_short(told)]
             if short:
                 fewer = [(*commands[place], "REPLICATE", copies) for place in short]
                 for place, told in zip(short, self._ask_all(fewer), strict=True):
@@ -270,16 +262,24 @@ class DisqueBroker(OneClient, Broker):
             return
 
     def _held(self, receipts: Iterable[str]) -> list[str]:
-        """The jobs of these deliveries; those left out that were given back here."""
-        back = self._given_back
-        return [_job(one) for one in receipts if back.get(_job(one), 0) < _delivery(one)]
+        """Those of deliveries that are not over.
+
+        A cluster renews what it acknowledged a moment ago: no node knows that any more; all would be asked.
+        """
+        return [receipt for receipt in receipts if receipt not in self._over]
+
+    def _end(self, command: str, receipts: Iterable[str]) -> None:
+        """Say this of deliveries, after which there is nothing more to be said of them."""
+        held = self._held(receipts)
+        self._tell(command, [job_of(receipt) for receipt in held])
+        self._over.update(dict.fromkeys(held))
+        while len(self._over) > OVER_MAX:
+            del self._over[next(iter(self._over))]
 
     def _claim(self, ids: Sequence[str]) -> None:
         """Let these leases begin now; but not of a job that is gone, or in the last half of its life."""
-        for some in _in_parts(ids):
-            unknown = _unknown(some, self._ask_all(_working(some)))
-            # A cluster renews what it acknowledged a moment ago: no node knows that any more.
-            left = [id for id in unknown if id not in self._finished]
+        for some in in_parts(ids):
+            left = unknown(some, self._ask_all(working(some)))
             if left:
                 self._claim_elsewhere(left)
 
@@ -287,14 +287,14 @@ class DisqueBroker(OneClient, Broker):
         """In a cluster of more than three, not every node has a copy; each tells all that have one."""
         for client in self._nodes.others(self._client):
             try:
-                left = _unknown(left, client.ask(*_working(left)))
+                left = unknown(left, client.ask(*working(left)))
             except (RedisError, OSError):
                 self._nodes.shun(client)
             if not left:
                 break
 
     def _tell(self, command: str, ids: Sequence[str]) -> None:
-        for some in _in_parts(ids):
+        for some in in_parts(ids):
             self._ask(command, *some)
 
     def _ask(self, *command: Any) -> Any:
@@ -357,45 +357,3 @@ def _served(queue: str) -> Iterator[None]:
         raise BrokerUnavailable(
             f"Disque did not serve the queue {queue!r}: {type(error).__name__}: {error}"
         ) from error
-
-
-def _received(job: Sequence[Any], given_back: Mapping[str, int]) -> Received:
-    """Read what GETJOB gives: queue, id, package, and two counters behind their names."""
-    _, id, package, _, nacks, _, additional = job
-    attempt = 1 + nacks + additional
-    # Another node may count anew.
-    delivery = max(attempt, given_back.get(id.decode(), 0) + 1)
-    return Received(f"{id.decode()}:{delivery}", package, attempt)
-
-
-def _job(receipt: str) -> str:
-    """The job of a receipt, or of a tracking id."""
-    return receipt.partition(":")[0]
-
-
-def _delivery(receipt: str) -> int:
-    """Which delivery of its job the receipt is of."""
-    count = receipt.partition(":")[2]
-    return int(count) if count.isdigit() else 1
-
-
-def _working(ids: Iterable[str]) -> list[tuple[str, str]]:
-    return [("WORKING", id) for id in ids]
-
-
-def _unknown(ids: Sequence[str], answers: Sequence[Any]) -> list[str]:
-    """Those of which the node has never heard, or hears no more."""
-    pairs = zip(ids, answers, strict=True)
-    return [id for id, answer in pairs if str(answer).startswith("NOJOB")]
-
-
-def _is_short(answer: Any) -> bool:
-    """Whether nothing was done, since too few nodes live for the copies."""
-    return str(answer).startswith("NOREPL Not enough reachable")
-
-
-def _in_parts(ids: Iterable[str]) -> Iterator[list[str]]:
-    """Commands for so many jobs; what is no id of a job would make Disque refuse the whole command."""
-    known = [id for id in ids if _JOB_ID.fullmatch(id)]
-    for start in range(0, len(known), ONE_CALL_MAX):
-        yield known[start : start + ONE_CALL_MAX]

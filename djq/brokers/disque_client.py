@@ -8,8 +8,10 @@ would be sent twice. So here a connection of redis-py is used without its client
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, cast
 
 import attrs
@@ -32,6 +34,8 @@ OTHERS_SECONDS = 1.0
 """How long a node may be silent that is only asked whether it knows more."""
 SHUN_SECONDS = 60.0
 PORT_MAX = 65_535
+
+_HOST = re.compile(r"[^\[\]@/:\s]+|\[[^\[\]@/\s]+\]")
 
 Address = tuple[str, int]
 
@@ -73,20 +77,25 @@ def read_nodes(setting: Sequence[str]) -> tuple[Address, ...]:
     """
     nodes: dict[Address, None] = {}
     for number, node in enumerate(setting, start=1):
-        host, _, port = node.strip().rpartition(":")
-        if host.startswith("[") and host.endswith("]"):
-            host = host[1:-1]
-        elif ":" in host:
-            host = ""
-        is_port = port.isascii() and port.isdigit() and 0 < int(port) <= PORT_MAX
-        if not host or not is_port or any(wrong in host for wrong in "@/[] "):
+        host, colon, port = node.strip().rpartition(":")
+        fault = _fault(host, port) if colon else "has no port"
+        if fault:
             raise ConfigError(
-                f"Node {number} of Q_CLUSTER['disque_nodes'] is no host and port (it is not shown, it "
-                "may hold a password). Write 'host:port', for IPv6 '[::1]:7711'; Disque's own port is "
-                "7711, and a password goes into 'disque_auth'."
+                f"Node {number} of Q_CLUSTER['disque_nodes'] {fault} (it is not shown, it may hold a "
+                "password). Write 'host:port', for IPv6 '[::1]:7711'; Disque's own port is 7711, and a "
+                "password goes into 'disque_auth'."
             )
-        nodes[host, int(port)] = None
+        nodes[host.strip("[]"), int(port)] = None
     return tuple(nodes)
+
+
+def _fault(host: str, port: str) -> str:
+    """What is wrong with the address of a node. Empty: nothing is."""
+    if not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) <= PORT_MAX:
+        return f"has a port that is no number from 1 to {PORT_MAX}"
+    if not _HOST.fullmatch(host):
+        return "has no host before its port: a name, an IPv4 address, or an IPv6 one in brackets"
+    return ""
 
 
 class DisqueClient:
@@ -162,6 +171,17 @@ class DisqueNodes:
     _next: int = attrs.field(default=0, init=False, repr=False, eq=False)
     _shunned: dict[Address, float] = attrs.field(factory=dict, init=False, repr=False, eq=False)
     """When a node failed that was asked besides."""
+
+    def __reduce__(self) -> tuple[Callable[[], DisqueNodes], tuple[()]]:
+        """Travel without what this process has drawn, and seen of the nodes: each begins anew."""
+        given = partial(
+            DisqueNodes,
+            self.addresses,
+            password=self.password,
+            shuffled=self.shuffled,
+            host_clock=self.host_clock,
+        )
+        return given, ()
 
     def connect(self) -> DisqueClient:
         """Connect to the next node that answers; raise what the last one raised if none does."""

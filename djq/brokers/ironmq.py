@@ -24,6 +24,7 @@ from urllib3.exceptions import HTTPError as LowerError
 
 from djq.brokers.one_client import OneClient
 from djq.brokers.portions import parted
+from djq.core.leases import extended_one_by_one
 from djq.core.received import Received
 from djq.exceptions import BrokerUnavailable, TaskRefused
 from djq.ports import Broker
@@ -170,25 +171,12 @@ class IronMqBroker(OneClient, Broker):
         """Extend many leases, one call each.
 
         An answer that is an error is about that lease alone: the others are extended all the same. Where
-        the service goes away in the midst of it, the rest is left to the next renewal. What was extended has
-        a new receipt already and has to be given, so an error is raised only where nothing changed.
+        the service goes away in the midst of it, the rest is left to the next renewal.
+
+        Raises:
+            BrokerUnavailable: Not all were extended; those that were have a new receipt, and it has these.
         """
-        changed: dict[str, str] = {}
-        failed: BrokerUnavailable | None = None
-        for id in ids:
-            try:
-                new = self.extend(id)
-            except _Answered as error:
-                failed = failed or error
-                continue
-            except BrokerUnavailable as error:
-                failed = failed or error
-                break
-            if new != id:
-                changed[id] = new
-        if failed is not None and not changed:
-            raise failed
-        return changed
+        return extended_one_by_one(ids, self.extend, alone=(_Answered,))
 
     def release(self, id: str, *, begun: bool = True) -> None:  # noqa: ARG002 - the service counts
         for parts in self._held([id]).values():

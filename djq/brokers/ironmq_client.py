@@ -12,7 +12,6 @@ An `IronMqServer` can be pickled, and each process makes a client of its own fro
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import ceil
 from typing import Any
 
 import attrs
@@ -20,7 +19,16 @@ from iron_core import IronClient
 from iron_mq import IronMQ
 from requests import HTTPError, PreparedRequest, Response, Session
 
-from djq.brokers.ironmq import KEEP_SECONDS_MAX, WAIT_SECONDS, IronMqBroker
+from djq.brokers.ironmq import WAIT_SECONDS, IronMqBroker
+from djq.brokers.ironmq_options import (
+    API_VERSION,
+    LIBRARY,
+    check_found,
+    check_written,
+    keep_seconds,
+    lacking,
+    seconds,
+)
 from djq.core.config import Config
 from djq.exceptions import ConfigError
 from djq.ports import Clock
@@ -31,14 +39,9 @@ TIMEOUT_SECONDS = 5.0
 """How long the service may be silent, unless the settings say otherwise."""
 LEASE_SECONDS_MIN = 30
 LEASE_SECONDS_MAX = 86_400
-API_VERSION = 3
 UNAUTHORIZED = 401
 ERRORS_FROM = 300
 """The first status that is no success: redirections are not followed, they would carry the token along."""
-
-_TEXTS = ("host", "project_id", "token", "protocol", "config_file", "cloud", "path_prefix")
-_LIBRARY = (*_TEXTS, "port", "api_version", "keystone")
-_OWN = ("http_timeout", "lease_seconds_min", "message_expiration")
 
 
 def make_broker(config: Config, list_key: str, *, clock: Clock | None) -> IronMqBroker:
@@ -49,7 +52,7 @@ def make_broker(config: Config, list_key: str, *, clock: Clock | None) -> IronMq
     """
     setting = config.iron_mq or {}
     server = read_server(setting)
-    shortest = _seconds(setting, "lease_seconds_min", LEASE_SECONDS_MIN)
+    shortest = seconds(setting, "lease_seconds_min", LEASE_SECONDS_MIN)
     if not shortest <= config.retry <= LEASE_SECONDS_MAX:
         raise ConfigError(
             f"Q_CLUSTER['retry'] is {config.retry:g}; IronMQ lends a message for {shortest:g} to "
@@ -61,7 +64,7 @@ def make_broker(config: Config, list_key: str, *, clock: Clock | None) -> IronMq
         connect=server,
         retry_seconds=config.retry,
         wait_seconds=WAIT_SECONDS if clock is None else 0,
-        keep_seconds=_keep_seconds(setting),
+        keep_seconds=keep_seconds(setting),
     )
 
 
@@ -155,80 +158,15 @@ def read_server(setting: Mapping[str, Any]) -> IronMqServer:
     Raises:
         ConfigError: An option is not known or wrong, or a token or project is nowhere to be found.
     """
-    unknown = sorted(set(setting) - {*_LIBRARY, *_OWN})
-    if unknown:
-        raise ConfigError(
-            f"Q_CLUSTER['iron_mq'] has an option that is not known: {unknown[0]!r:.80}. There are "
-            f"{', '.join((*_LIBRARY, *_OWN))}."
-        )
-    _keep_seconds(setting)
-    _check_options(setting)
+    check_written(setting)
     server = IronMqServer(
-        options={key: setting[key] for key in _LIBRARY if setting.get(key) is not None},
-        timeout_seconds=_seconds(setting, "http_timeout", TIMEOUT_SECONDS),
+        options={key: setting[key] for key in LIBRARY if setting.get(key) is not None},
+        timeout_seconds=seconds(setting, "http_timeout", TIMEOUT_SECONDS),
     )
     try:
         found = server().client
-    except (ValueError, LookupError, TypeError, AttributeError, OSError):
+    except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
         # Its words may quote what a file has.
-        raise ConfigError(
-            "Q_CLUSTER['iron_mq'] lacks 'project_id', or both 'token' and 'keystone' (a dict of server, "
-            "tenant, username and password). They may also stand in a file iron.json, or in the "
-            "environment as IRON_MQ_PROJECT_ID and IRON_MQ_TOKEN."
-        ) from None
-    _check_found(found)
+        raise ConfigError(lacking(str(error))) from None
+    check_found(found, setting)
     return server
-
-
-def _check_options(setting: Mapping[str, Any]) -> None:
-    for key in _TEXTS:
-        value = setting.get(key)
-        if value is not None and not isinstance(value, str):
-            raise _wrong(key, "has to be text")
-    keystone = setting.get("keystone")
-    if keystone is not None and not isinstance(keystone, Mapping):
-        raise _wrong("keystone", "has to be a dict of server, tenant, username and password")
-
-
-def _check_found(found: _Http) -> None:
-    """Check what is used in the end, wherever it was written."""
-    if found.protocol not in {"http", "https"}:
-        raise _wrong("protocol", "has to be 'https' or 'http'")
-    port = str(found.port)
-    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):  # noqa: PLR2004
-        raise _wrong("port", "has to be a number from 1 to 65535")
-    if str(found.api_version) != str(API_VERSION):
-        raise _wrong("api_version", "has to be 3, or left out: djq speaks no other")
-    if not _plain(found.host) or set("/@:?#") & set(str(found.host)):
-        raise _wrong("host", "has to be the name of a host alone, as mq-aws-us-east-1-1.iron.io")
-    if "@" in str(found.cloud or ""):
-        raise _wrong("cloud", "has to be a URL without a user or password (it is not shown)")
-    if not _plain(found.project_id) or set("/?#") & set(str(found.project_id)):
-        raise _wrong("project_id", "has to be the id alone, as the service shows it")
-    if not found.keystone and not _plain(found.token):
-        raise _wrong("token", "has to be printable characters without spaces (it is not shown)")
-
-
-def _plain(value: object) -> bool:
-    text = str(value)
-    return text.isascii() and text.isprintable() and " " not in text and bool(text)
-
-
-def _keep_seconds(setting: Mapping[str, Any]) -> int | None:
-    if setting.get("message_expiration", KEEP_SECONDS_MAX) is None:
-        return None
-    seconds = ceil(_seconds(setting, "message_expiration", KEEP_SECONDS_MAX))
-    if seconds > KEEP_SECONDS_MAX:
-        raise _wrong("message_expiration", f"has to be {KEEP_SECONDS_MAX:,} seconds at most")
-    return seconds
-
-
-def _seconds(setting: Mapping[str, Any], key: str, default: float) -> float:
-    value = setting.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e9:  # noqa: PLR2004
-        raise _wrong(key, "has to be a number of seconds above 0")
-    return value
-
-
-def _wrong(key: str, words: str) -> ConfigError:
-    return ConfigError(f"Q_CLUSTER['iron_mq'][{key!r}] {words}.")

@@ -13,7 +13,7 @@ or a task that cannot be handed back, is a failure that says so.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 
@@ -125,13 +125,15 @@ class Monitor:
 
     def _renew(self, receipts: Sequence[str]) -> None:
         self._forget_renewed(receipts)
+        changed: Mapping[str, str]
         try:
             changed = self._broker.extend_many([self._present(receipt) for receipt in receipts])
         except BrokerUnavailable as error:
             # No pause: the next renewal comes well before the lease ends.
             self._renewals.failed(error)
-            return
-        self._renewals.answered()
+            changed = error.changed
+        else:
+            self._renewals.answered()
         if changed:
             # Each step is told, since the sentinel may know an earlier or a later name by then.
             self._renewed.update(changed)

@@ -30,6 +30,8 @@ class FakeNode:
         """Once: "before" it does what is asked, or "after" that, so that nobody hears the answer."""
         self.has_copies = True
         """It knows the jobs; False: it has not heard of any, and cannot renew their leases."""
+        self.counts_anew = False
+        """It has not heard of what other nodes delivered: to it every delivery is the first."""
         self.round_trips = 0
 
     def ask(self, *commands: Sequence[Any]) -> list[Any]:
@@ -47,7 +49,10 @@ class FakeNode:
     def _answer(self, command: Sequence[Any]) -> Any:
         if command[0] == "WORKING" and not self.has_copies:
             return ResponseError("NOJOB Job not known in the context of this node.")
-        return self.disque.answer(command)
+        answer = self.disque.answer(command)
+        if command[0] == "GETJOB" and self.counts_anew:
+            return [[*job[:4], 0, job[5], 0] for job in answer or []]
+        return answer
 
     def is_open(self) -> bool:
         return self.up

@@ -28,6 +28,8 @@ NODE_ID = "c0ffee5ec0ffee5ec0ffee5ec0ffee5ec0ffee5e"
 TTL_MINUTES_MAX = 65_535
 PAGE = 100
 DAY_SECONDS = 24 * 3600
+NUMBER_DIGITS_MAX = 10
+"""Of numbers of seconds and jobs; what is longer is none."""
 
 
 @attrs.define(eq=False)
@@ -101,16 +103,17 @@ class FakeDisque:
     def answer(self, command: Sequence[Any]) -> Any:
         """Do as the command says; an error is given, not raised."""
         name, *arguments = [_raw(part) for part in command]
-        verb = getattr(self, f"_{name.decode().lower()}", None)
+        words = name.decode(errors="replace")
+        verb = getattr(self, f"_{words.lower()}", None)
         if name.upper() not in COMMANDS or verb is None:
-            return ResponseError(f"unknown command '{name.decode()}'")
+            return ResponseError(f"unknown command '{words}'")
         self._settle()
         try:
             return verb(*arguments)
         except ResponseError as error:
             return error
         except TypeError:
-            return ResponseError(f"wrong number of arguments for '{name.decode().lower()}' command")
+            return ResponseError(f"wrong number of arguments for '{words.lower()}' command")
 
     def next_available(self, queue: str) -> datetime | None:
         """When the next job of the queue comes; in the past: it is here. None: there is none."""
@@ -348,12 +351,12 @@ def _options(
     given: dict[str, Any] = {}
     rest = iter(words)
     for word in rest:
-        name = word.decode().upper()
+        name = word.decode(errors="replace").upper()
         if name in switches:
             given[name] = True
         elif name in numbers or name in texts:
             value = next(rest, None)
-            if value is None or (name in numbers and not value.isdigit()):
+            if value is None or (name in numbers and not _is_number(value)):
                 raise ResponseError("syntax error")
             given[name] = int(value) if name in numbers else value
         else:
@@ -361,8 +364,12 @@ def _options(
     return given
 
 
+def _is_number(word: bytes) -> bool:
+    return word.isdigit() and len(word) <= NUMBER_DIGITS_MAX
+
+
 def _cursor(arguments: Sequence[bytes]) -> tuple[int, Sequence[bytes]]:
-    if arguments and arguments[0].isdigit():
+    if arguments and _is_number(arguments[0]):
         return int(arguments[0]), arguments[1:]
     return 0, arguments
 

@@ -6,10 +6,11 @@ waits in real time, whatever the jobs go by.
 
 from __future__ import annotations
 
+import select
 import socket
 import socketserver
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -21,7 +22,11 @@ __all__ = ["DisqueServer", "serve"]
 
 HOST = "127.0.0.1"
 TICK_SECONDS = 0.1
-"""How often a waiting GETJOB looks for jobs that have come due."""
+"""How often a waiting GETJOB looks for jobs that have come due, and whether its client is still there."""
+WORDS_MAX = 1_048_576
+WORD_BYTES_MAX = 536_870_912
+LINE_BYTES_MAX = 65_536
+"""More of these is no command, as at the real server."""
 STATUSES = (b"ADDJOB", b"AUTH")
 """Commands whose answer is a status, and no text of any length."""
 
@@ -87,31 +92,36 @@ class DisqueServer:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
-    def answer(self, command: Sequence[bytes]) -> Any:
-        """Do as the command says; GETJOB waits as long as it may."""
+    def answer(self, command: Sequence[bytes], is_there: Callable[[], bool]) -> Any:
+        """Do as the command says; GETJOB waits as long as it may, and its client is there."""
         name = command[0].upper()
-        self.commands.append(name)
         with self.bell:
+            self.commands.append(name)
             answer = self.disque.answer(command)
-            if name == b"GETJOB" and answer is None and b"NOHANG" not in command:
-                answer = self._wait(command)
+            if name == b"GETJOB" and answer is None:
+                answer = self._wait(command, is_there)
             self.bell.notify_all()
         return answer
 
-    def _wait(self, command: Sequence[bytes]) -> Any:
-        seconds = (
-            int(command[command.index(b"TIMEOUT") + 1]) / 1_000 if b"TIMEOUT" in command else 0
-        )
-        # Who had to wait gets one job, whatever was asked for.
-        before = [b"", *command[:-1]]
-        one = [
-            b"1" if last == b"COUNT" else word for last, word in zip(before, command, strict=True)
-        ]
+    def _wait(self, command: Sequence[bytes], is_there: Callable[[], bool]) -> Any:
+        place = command.index(b"FROM")
+        options = list(command[:place])
+        if b"NOHANG" in options:
+            return None
+        seconds = 0.0
+        if b"TIMEOUT" in options:
+            seconds = int(options[options.index(b"TIMEOUT") + 1]) / 1_000
+        if b"COUNT" in options:
+            # Who had to wait gets one job, whatever was asked for.
+            options[options.index(b"COUNT") + 1] = b"1"
+        one = [*options, *command[place:]]
         came: list[Any] = []
 
         def look() -> bool:
+            if self._server is None or not is_there():
+                return True
             came[:] = self.disque.answer(one) or []
-            return bool(came) or self._server is None
+            return bool(came)
 
         for _ in range(max(1, round(seconds / TICK_SECONDS))):
             if self.bell.wait_for(look, TICK_SECONDS):
@@ -141,28 +151,62 @@ class _Connection(socketserver.StreamRequestHandler):
             super().finish()
 
     def handle(self) -> None:
+        with suppress(OSError):
+            try:
+                self._converse()
+            except _Unspoken as wrong:
+                self.wfile.write(f"-ERR Protocol error: {wrong}\r\n".encode())
+
+    def _converse(self) -> None:
         node = self.server.node
         is_in = node.disque.password is None
-        with suppress(OSError, ValueError):
-            while command := self._read():
-                is_auth = command[0].upper() == b"AUTH"
-                if is_in or is_auth:
-                    answer = node.answer(command)
-                    is_in = is_in or answer == b"OK"
-                else:
-                    answer = ResponseError("NOAUTH Authentication required.")
-                self.wfile.write(_written(answer, command[0].upper()))
+        while (command := self._read()) is not None:
+            if not command:
+                continue
+            is_auth = command[0].upper() == b"AUTH"
+            if is_in or is_auth:
+                answer = node.answer(command, self._is_there)
+                is_in = is_in or answer == b"OK"
+            else:
+                answer = ResponseError("NOAUTH Authentication required.")
+            self.wfile.write(_written(answer, command[0].upper()))
 
-    def _read(self) -> list[bytes]:
-        """One command, as a list of texts of known lengths. Empty: the client has hung up."""
-        line = self.rfile.readline()
-        if not line:
-            return []
+    def _is_there(self) -> bool:
+        """Whether the client has not hung up; it may have sent more."""
+        readable, _, _ = select.select([self.connection], [], [], 0)
+        return not readable or self.connection.recv(1, socket.MSG_PEEK) != b""
+
+    def _read(self) -> list[bytes] | None:
+        """One command, as a list of texts of known lengths. None: the client has hung up, or in its midst."""
+        count = self._number(b"*", "invalid multibulk length", WORDS_MAX)
+        if count is None:
+            return None
         words = []
-        for _ in range(int(line[1:])):
-            length = int(self.rfile.readline()[1:])
-            words.append(self.rfile.read(length + 2)[:-2])
+        for _ in range(count):
+            length = self._number(b"$", "invalid bulk length", WORD_BYTES_MAX)
+            if length is None:
+                return None
+            word = self.rfile.read(length + 2)
+            if len(word) < length + 2:
+                return None
+            words.append(word[:-2])
         return words
+
+    def _number(self, sign: bytes, wrong: str, most: int) -> int | None:
+        """What stands in a line behind its sign. None: the client has hung up."""
+        line = self.rfile.readline(LINE_BYTES_MAX)
+        if not line.endswith(b"\n") and len(line) < LINE_BYTES_MAX:
+            return None
+        if line[:1] != sign:
+            raise _Unspoken(f"expected {sign.decode()!r}, got {line[:1]!r}")
+        digits = line[1:].strip()
+        if not digits.isdigit() or len(digits) > len(str(most)) or int(digits) > most:
+            raise _Unspoken(wrong)
+        return int(digits)
+
+
+class _Unspoken(Exception):
+    """What came is not Redis' protocol."""
 
 
 def _written(answer: Any, name: bytes) -> bytes:

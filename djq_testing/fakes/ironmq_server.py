@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import socket
 import threading
 from collections.abc import Iterator
@@ -12,9 +13,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar, cast
 from urllib.parse import unquote, urlsplit
 
-from djq_testing.fakes.ironmq import Answer, IronMqService
+from djq_testing.fakes.ironmq_service import Answer, IronMqService
 
 __all__ = ["IronMqHttpServer", "serve"]
+
+REQUEST_BYTES_MAX = 67_108_864
+"""More than a hundred messages of the largest size."""
+TICK_SECONDS = 0.1
+"""How often it is looked whether a waiting client is still there."""
 
 
 class IronMqHttpServer(ThreadingHTTPServer):
@@ -99,7 +105,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> Answer:
         server = self._iron
-        length = int(self.headers.get("Content-Length") or 0)
+        length = self._length()
+        if length is None:
+            self.close_connection = True
+            return 411, {"msg": f"Content-Length has to be {REQUEST_BYTES_MAX} at most"}
         body = self.rfile.read(length)
         if len(body) < length:
             raise ConnectionAbortedError("the client went away in the midst of its request")
@@ -112,17 +121,36 @@ class _Handler(BaseHTTPRequestHandler):
                 server.news.notify_all()
             return answer
 
+    def _length(self) -> int | None:
+        """How long the body is. None: that is not said, or not as it has to be.
+
+        What was cut off in its head does not say it; without a body it could stand for another request.
+        """
+        told = self.headers.get("Content-Length", "0" if self.command == "GET" else "")
+        digits = len(str(REQUEST_BYTES_MAX))
+        is_number = told.isascii() and told.isdigit() and len(told) <= digits
+        return int(told) if is_number and int(told) <= REQUEST_BYTES_MAX else None
+
+    def _is_there(self) -> bool:
+        """Whether the client has not hung up; it may have sent more."""
+        readable, _, _ = select.select([self.connection], [], [], 0)
+        return not readable or self.connection.recv(1, socket.MSG_PEEK) != b""
+
     def _waited(self, request: tuple[str, str, bytes, str], answer: Answer) -> Answer:
         """Give messages as soon as there are any, or nothing when the client's time is over."""
         server, clock = self._iron, self._iron.service.clock
-        told = json.loads(request[2] or b"{}")
-        until = clock.monotonic() + told.get("wait", 0)
+        if answer[1].get("messages") != []:
+            return answer
+        # Only a request that is understood gives messages, or none.
+        until = clock.monotonic() + json.loads(request[2] or b"{}").get("wait", 0)
         name = unquote(urlsplit(self.path).path.split("/")[5])
         while answer[1].get("messages") == [] and (left := until - clock.monotonic()) > 0:
             next_at = server.service.next_available(name)
             if next_at is not None:
                 left = min(left, max((next_at - clock.now()) / timedelta(seconds=1), 0.001))
-            server.news.wait(left)
+            server.news.wait(min(left, TICK_SECONDS))
+            if not self._is_there():
+                raise ConnectionAbortedError("the client went away while it waited")
             answer = server.service.answer(*request)
             server.service.asked.pop()
         return answer

@@ -1,4 +1,4 @@
-"""The broker on Disque: its nodes, its settings, and what it says when they do not serve."""
+"""The broker on Disque: its leases, its nodes, and what it says when they do not serve."""
 
 from __future__ import annotations
 
@@ -9,17 +9,12 @@ import threading
 from datetime import timedelta
 
 import pytest
-from django.core.checks import run_checks
-from redis.exceptions import ResponseError
 
-from djq import assembly, checks
-from djq.brokers.disque import LATER_SECONDS_MAX, TTL_SECONDS, DisqueBroker
-from djq.brokers.disque_client import DisqueClient, DisqueNodes, read_nodes
-from djq.conf import get_config
-from djq.exceptions import BrokerUnavailable, ConfigError, TaskRefused
+from djq.brokers.disque import LATER_SECONDS_MAX, OVER_MAX, TTL_SECONDS, DisqueBroker
+from djq.brokers.disque_client import DisqueNodes
+from djq.exceptions import BrokerUnavailable, TaskRefused
 from djq.runtime.clock import SystemClock
-from djq.wiring import wired
-from djq_testing.contract.delivered import packages, receipts
+from djq_testing.contract.delivered import attempts, packages, receipts
 from djq_testing.fakes.disque import FakeDisque, FakeNodes, make_fake
 from djq_testing.fakes.disque_server import serve
 
@@ -127,15 +122,95 @@ def test_word_of_one_process_about_a_later_delivery_of_what_it_gave_back_counts(
     assert pusher.next_available() is None
 
 
-def test_delivery_that_another_node_counts_anew_is_acknowledged(broker, disque):
+@pytest.fixture
+def after_failover(nodes):
+    """A pusher, a monitor and two deliveries: the first was given back, the second is by another node."""
+    pusher, monitor = (make_fake("q", nodes=nodes, retry_seconds=RETRY) for _ in range(2))
+    first, second = nodes.nodes
+    second.counts_anew = True
+    pusher.enqueue("a")
+    taken = pusher.dequeue()
+    monitor.release_many(receipts(taken))
+    first.up = False
+    return pusher, monitor, [*taken, *pusher.dequeue()]
+
+
+def test_delivery_after_a_failover_is_none_that_was_before(after_failover):
+    _, _, taken = after_failover
+
+    assert (packages(taken), attempts(taken)) == (["a", "a"], [1, 1])
+    assert len(set(receipts(taken))) == 2
+
+
+def test_what_another_node_delivered_again_is_acknowledged(after_failover):
+    pusher, monitor, (_, again) = after_failover
+
+    monitor.acknowledge_many(receipts([again]))
+
+    assert pusher.next_available() is None
+
+
+def test_lease_of_what_another_node_delivered_again_is_renewed(after_failover, djq_clock):
+    pusher, monitor, (_, again) = after_failover
+
+    djq_clock.advance(RETRY - 1)
+    monitor.extend_many(receipts([again]))
+    djq_clock.advance(RETRY - 1)
+
+    assert list(pusher.dequeue()) == []
+
+
+def test_late_word_about_a_delivery_before_the_failover_ends_none_behind_it(after_failover):
+    pusher, monitor, (before, _) = after_failover
+
+    monitor.acknowledge_many(receipts([before]))
+    monitor.release_many(receipts([before]))
+
+    assert (pusher.queue_size(), pusher.lock_size()) == (0, 1)
+
+
+def test_late_word_of_another_process_is_taken_for_that_of_who_has_the_package(nodes, djq_clock):
+    slow, quick = (make_fake("q", nodes=nodes, retry_seconds=RETRY) for _ in range(2))
+    slow.enqueue_many(["acknowledged", "given back"])
+    late = receipts(slow.dequeue(2))
+    djq_clock.advance(RETRY)
+    held = quick.dequeue(2)
+
+    slow.acknowledge(late[0])
+    slow.release(late[1])
+
+    assert packages(held) == ["acknowledged", "given back"]
+    assert packages(slow.dequeue(2)) == ["given back"]
+    djq_clock.advance(RETRY)
+    assert packages(slow.dequeue(2)) == ["given back"]
+
+
+def test_lease_is_renewed_by_another_node_though_an_earlier_delivery_was_acknowledged(
+    broker, nodes, disque, djq_clock
+):
     broker.enqueue("a")
-    broker.release_many(receipts(broker.dequeue()))
-    for job in disque._jobs.values():
-        job.nacks = 0
-
+    (kept,) = disque._jobs.values()
     broker.acknowledge_many(receipts(broker.dequeue()))
+    # A node that had not heard of that delivers it again.
+    disque._jobs[kept.id] = kept
+    disque._enqueue(kept)
+    again = receipts(broker.dequeue())
+    nodes.nodes[0].has_copies = False
 
-    assert broker.next_available() is None
+    djq_clock.advance(RETRY - 1)
+    broker.extend_many(again)
+    djq_clock.advance(RETRY - 1)
+
+    assert list(broker.dequeue()) == []
+
+
+def test_deliveries_that_are_over_are_forgotten_in_the_end(broker):
+    broker._over = dict.fromkeys(f"{NO_JOB}:{number}" for number in range(OVER_MAX))
+    broker.enqueue("a")
+
+    broker.acknowledge_many(last := receipts(broker.dequeue()))
+
+    assert list(broker._over)[:: OVER_MAX - 1] == [f"{NO_JOB}:1", *last]
 
 
 def test_packages_of_one_batch_wait_half_a_minute_for_copies_at_most(broker, nodes):
@@ -466,112 +541,3 @@ def _hang_up_after_the_greeting(listening):
             connection.sendall(b"-ERR unknown command\r\n" * came.count(b"*"))
         connection.sendall(b"*1\r\n:1\r\n")
         connection.recv(65_536)
-
-
-def test_server_that_is_no_disque_is_not_taken_for_one():
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        thread = threading.Thread(target=_be_another_server, args=(listening,), daemon=True)
-        thread.start()
-
-        with pytest.raises(ResponseError):
-            DisqueClient(listening.getsockname(), None)
-
-        thread.join(5)
-
-
-def _be_another_server(listening):
-    connection, _ = listening.accept()
-    with connection:
-        while connection.recv(65_536):
-            connection.sendall(b"-ERR unknown command\r\n" * 2)
-
-
-# The settings.
-
-
-def made(settings, **q_cluster):
-    settings.Q_CLUSTER = {"name": "q", **q_cluster}
-    return assembly.make_broker(get_config())
-
-
-def test_settings_of_the_manual_are_taken(settings):
-    broker = made(
-        settings,
-        retry=70,
-        disque_nodes=("127.0.0.1:7711", " 127.0.0.1:7712"),
-        disque_auth="hunter2",
-        disque_fastack=True,
-    )
-
-    assert type(broker) is DisqueBroker
-    assert (broker.list_key, broker.blocks, broker._retry) == ("q", True, 70)
-    assert broker._done == "FASTACK"
-    assert broker._nodes.addresses == (("127.0.0.1", 7711), ("127.0.0.1", 7712))
-    assert broker._nodes.password == "hunter2"
-    assert "hunter2" not in repr(broker._nodes)
-
-
-def test_nobody_waits_on_a_clock_that_stands_in(settings, djq_clock):
-    with wired(clock=djq_clock):
-        broker = made(settings, disque_nodes=["127.0.0.1:7711"])
-
-    assert not broker.blocks
-
-
-@pytest.mark.parametrize(
-    ("node", "address"),
-    [
-        ("localhost:7711", ("localhost", 7711)),
-        (" 10.0.0.5:1 ", ("10.0.0.5", 1)),
-        ("[::1]:7711", ("::1", 7711)),
-    ],
-)
-def test_node_is_host_and_port(node, address):
-    assert read_nodes([node, node]) == (address,)
-
-
-@pytest.mark.parametrize(
-    "node",
-    [
-        *("hunter2", "hunter2:", ":7711", "hunter2:0", "hunter2:65536", "hunter2:x", "hunter2:²"),
-        *("::1:7711", "::1", "[]:7711", "hunter2@h:7711", "disque://hunter2:7711", "a b:7711"),
-    ],
-)
-def test_node_that_is_none_is_told_and_not_shown(node):
-    with pytest.raises(ConfigError, match=r"Node 2 of .*'\[::1\]:7711'") as caught:
-        read_nodes(["127.0.0.1:7711", node])
-
-    assert "hunter2" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("q_cluster", "words"),
-    [
-        ({"disque_nodes": ["localhost"]}, "Node 1"),
-        ({"disque_nodes": ["h:1"], "retry": 1_000_001}, "at most"),
-    ],
-)
-def test_checks_tell_of_wrong_settings(settings, q_cluster, words):
-    settings.Q_CLUSTER = q_cluster
-
-    (message,) = run_checks(tags=[checks.TAG])
-
-    assert message.id == "djq.E012"
-    assert words in message.msg
-
-
-def test_checks_connect_to_nothing(settings):
-    settings.Q_CLUSTER = {"disque_nodes": ["127.0.0.1:1"], "disque_auth": "hunter2"}
-
-    assert run_checks(tags=[checks.TAG]) == []
-
-
-def test_order_of_the_nodes_is_drawn_and_the_setting_is_left_as_it_was():
-    addresses = tuple(("127.0.0.1", port) for port in range(1, 40))
-    nodes = DisqueNodes(addresses)
-
-    orders = {tuple(nodes.shuffled(nodes.addresses)) for _ in range(3)}
-
-    assert len(orders) == 3
-    assert {frozenset(order) for order in orders} == {frozenset(addresses)}
-    assert nodes.addresses == addresses

@@ -1,44 +1,34 @@
-"""What the broker at IronMQ does beyond the contract: its settings, errors, waiting, and what it costs."""
+"""What the broker at IronMQ does beyond the contract: its leases, its waiting, and what it costs."""
 
 from __future__ import annotations
 
 import json
-import pickle
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 import pytest
-from django.core.checks import run_checks
-from requests import Response
-from requests.adapters import BaseAdapter
 
-from djq import assembly, checks
 from djq.brokers.ironmq import IronMqBroker
 from djq.brokers.ironmq_client import read_server
-from djq.conf import get_config
-from djq.exceptions import BrokerUnavailable, ConfigError, TaskRefused
+from djq.exceptions import BrokerUnavailable
 from djq.runtime.clock import SystemClock
-from djq.wiring import wired
 from djq_testing.clock import ManualClock
+from djq_testing.contract.delivered import packages
 from djq_testing.fakes.ironmq import IronMqService, connector, make_fake
-from djq_testing.fakes.ironmq_server import serve
+from tests.brokers.ironmq_parts import (
+    AWAY,
+    SOON_SECONDS,
+    VERBS,
+    Answering,
+    hearing,
+    over_http,
+)
 
-HERE = {"token": "hunter2", "project_id": "p"}
-AWAY = {**HERE, "host": "127.0.0.1", "port": 1, "protocol": "http"}
 LONG_SECONDS = 8
 """A wait that no test waits for."""
-SOON_SECONDS = 2.0
-
-
-def packages(taken):
-    return [package for _, package in taken]
 
 
 @pytest.fixture
@@ -54,238 +44,6 @@ def service(clock):
 @pytest.fixture
 def broker(service):
     return make_fake("q", service=service, retry_seconds=60)
-
-
-@contextmanager
-def over_http(service, **options):
-    """A broker that goes to this service through a socket."""
-    with serve(service) as server:
-        connect = read_server({**server.options, "http_timeout": SOON_SECONDS})
-        broker = IronMqBroker("q", connect=connect, retry_seconds=60, **options)
-        yield broker, server
-        broker.close()
-
-
-class Answering(BaseAdapter):
-    """Says one thing to every request, and what it was asked."""
-
-    def __init__(self, status, text, kind="application/json"):
-        super().__init__()
-        self.asked = []
-        self.location = None
-        self._status, self._text, self._kind = status, text, kind
-
-    def send(self, request, **options):
-        self.asked.append((request.method, request.url, options["timeout"]))
-        response = Response()
-        response.status_code, response._content = self._status, self._text.encode()
-        response.reason, response.url, response.request = "Of its own", request.url, request
-        if self.location:
-            response.headers["Location"] = self.location
-        if self._kind:
-            response.headers["Content-Type"] = self._kind
-        return response
-
-    def close(self):
-        pass
-
-
-def hearing(adapter):
-    """A broker whose service is this adapter."""
-
-    def connect():
-        client = read_server({**HERE, "protocol": "http", "host": "ironmq.invalid"})()
-        client.client.session.mount("http://", adapter)
-        return client
-
-    return IronMqBroker("q", connect=connect, retry_seconds=60)
-
-
-VERBS = {
-    "enqueue": lambda broker: broker.enqueue("x"),
-    "enqueue_later": lambda broker: broker.enqueue_later(["x"], 5),
-    "dequeue": lambda broker: broker.dequeue(),
-    "acknowledge": lambda broker: broker.acknowledge("1:a"),
-    "acknowledge_many": lambda broker: broker.acknowledge_many(["1:a", "2:b"]),
-    "extend": lambda broker: broker.extend("1:a"),
-    "extend_many": lambda broker: broker.extend_many(["1:a", "2:b"]),
-    "release": lambda broker: broker.release("1:a"),
-    "fail": lambda broker: broker.fail("1:a"),
-    "delete": lambda broker: broker.delete("1"),
-    "purge_queue": lambda broker: broker.purge_queue(),
-    "delete_queue": lambda broker: broker.delete_queue(),
-    "queue_size": lambda broker: broker.queue_size(),
-}
-"""Everything that can be asked of a broker."""
-
-
-# Errors.
-
-
-def test_service_that_is_away_is_unavailable():
-    broker = IronMqBroker("q", connect=read_server(AWAY), retry_seconds=60)
-
-    for verb in VERBS.values():
-        with pytest.raises(
-            BrokerUnavailable, match=r"queue 'q': ConnectionError.*127\.0\.0\.1"
-        ) as caught:
-            verb(broker)
-        assert "hunter2" not in str(caught.value)
-    assert broker.ping() is False
-
-
-@pytest.mark.parametrize("status", [401, 403, 429, 500, 502, 503, 504])
-def test_every_error_is_unavailable_with_the_service_s_words_and_asked_for_once(status):
-    adapter = Answering(status, '{"msg": "Not now"}')
-
-    with pytest.raises(BrokerUnavailable, match=f"'q': {status}: Not now") as caught:
-        hearing(adapter).dequeue()
-
-    assert len(adapter.asked) == 1, "the client repeats nothing"
-    assert ("'token' and 'project_id'" in str(caught.value)) is (status in {401, 403})
-
-
-@pytest.mark.parametrize("status", [503, 504])
-def test_message_is_never_sent_twice_to_a_busy_service(status):
-    adapter = Answering(status, "{}")
-    broker = hearing(adapter)
-    broker._told_to_keep = True
-
-    with pytest.raises(BrokerUnavailable, match=f"{status}: Of its own"):
-        broker.enqueue("x")
-
-    assert [(method, url) for method, url, _ in adapter.asked] == [
-        ("POST", "http://ironmq.invalid:443/3/projects/p/queues/q/messages")
-    ]
-
-
-@pytest.mark.parametrize("verb", VERBS)
-@pytest.mark.parametrize(
-    ("status", "text", "kind"),
-    [
-        (200, "<html>", "text/html"),
-        (200, "[]", "application/json"),
-        (200, '{"messages": [{}], "ids": [], "queue": {}}', "application/json"),
-        (200, "{}", None),
-        (302, "", "text/html"),
-        (404, "<html>", "text/html"),
-    ],
-)
-def test_answer_that_is_none_of_the_service_s_is_unavailable_or_no_matter(verb, status, text, kind):
-    broker = hearing(Answering(status, text, kind))
-    heedless = status == 200 and verb in {"purge_queue", "delete_queue"}
-
-    if heedless and kind:
-        VERBS[verb](broker)
-    else:
-        with pytest.raises(BrokerUnavailable):
-            VERBS[verb](broker)
-
-
-@pytest.mark.parametrize("status", [301, 302, 307])
-def test_redirection_is_not_followed(status):
-    adapter = Answering(status, "{}")
-    adapter.location = "http://ironmq.invalid/elsewhere"
-
-    with pytest.raises(BrokerUnavailable, match=f"{status}"):
-        hearing(adapter).queue_size()
-
-    assert len(adapter.asked) == 1
-
-
-@pytest.mark.parametrize("status", [400, 413])
-def test_what_the_service_never_takes_is_refused(status):
-    broker = hearing(Answering(status, '{"msg": "Too much"}'))
-    broker._told_to_keep = True
-
-    with pytest.raises(TaskRefused, match=f"{status}: Too much"):
-        broker.enqueue("x")
-
-
-def test_larger_message_than_a_request_holds_is_refused_before_it_is_sent(broker, service):
-    for large in ("x" * 262_001, "ä" * 50_000):
-        with pytest.raises(TaskRefused, match="IronMQ takes 262,000"):
-            broker.enqueue_many(["small", large])
-
-    assert service.asked == []
-    broker.enqueue("x" * 262_000)
-    assert len(broker.dequeue()[0][1]) == 262_000
-
-
-@pytest.mark.parametrize("taken", [0, 1])
-def test_batch_that_is_refused_in_part_is_taken_back_but_for_what_somebody_has(
-    broker, service, taken
-):
-    tasks = [f"t{number}" for number in range(150)]
-    answer = service.answer
-
-    def answering(*request):
-        if len(request[2]) > 65_536:
-            return 413, {"msg": "Message is too large"}
-        told = answer(*request)
-        if taken and told[0] == 201 and service.lent("q") < taken:
-            make_fake("q", service=service, retry_seconds=60).dequeue(taken)
-        return told
-
-    service.answer = answering
-
-    with pytest.raises(TaskRefused, match="too large"):
-        broker.enqueue_many([*tasks, "x" * 70_000, "y"])
-
-    assert (broker.queue_size(), broker.lock_size()) == (0, taken)
-
-
-def test_delay_of_more_than_a_week_is_refused_before_it_is_sent(broker, service):
-    with pytest.raises(TaskRefused, match="604,801 were asked for"):
-        broker.enqueue_later(["x"], 604_800.5)
-
-    assert service.asked == []
-    broker.enqueue_later(["x"], 604_800)
-    assert service.next_available("q") == service.clock.now() + timedelta(days=7)
-
-
-def test_settings_that_are_in_a_file_that_is_gone_are_unavailable(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "iron.json").write_text(json.dumps(HERE))
-    broker = IronMqBroker("q", connect=read_server({}), retry_seconds=60)
-    (tmp_path / "iron.json").unlink()
-
-    with pytest.raises(BrokerUnavailable, match=r"iron\.json"):
-        broker.queue_size()
-
-
-def test_silent_service_is_given_up():
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        client = read_server({**AWAY, "port": silent.getsockname()[1]})()
-        client.client.timeouts = (SOON_SECONDS, 0.05)
-        broker = IronMqBroker("q", connect=lambda: client, retry_seconds=60)
-
-        with pytest.raises(BrokerUnavailable, match="ReadTimeout"):
-            broker.dequeue()
-        broker.close()
-
-
-@pytest.mark.parametrize(("setting", "seconds"), [({}, 5.0), ({"http_timeout": 2}, 2)])
-def test_service_is_given_a_second_more_to_answer_than_to_connect(setting, seconds):
-    assert read_server({**HERE, **setting})().client.timeouts == (seconds, seconds + 1)
-
-
-def test_every_request_has_an_end():
-    adapter = Answering(200, "{}")
-    broker = hearing(adapter)
-
-    for verb in VERBS.values():
-        with suppress(BrokerUnavailable):
-            verb(broker)
-
-    assert {timeout for *_, timeout in adapter.asked} == {(5.0, 6.0)}
-
-
-def test_line_of_netrc_does_not_take_the_place_of_the_token(tmp_path, service, monkeypatch):
-    (tmp_path / "netrc").write_text("machine ironmq.invalid login somebody password else\n")
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-
-    assert make_fake("q", service=service, retry_seconds=60).queue_size() == 0
 
 
 # Leases.
@@ -401,15 +159,19 @@ def test_leases_that_were_extended_before_the_service_went_are_known_by_their_ne
 
     broker.extend = extend
 
-    changed = broker.extend_many(held)
+    with pytest.raises(BrokerUnavailable, match=r"gone .1 of 3 leases") as caught:
+        broker.extend_many(held)
 
+    changed = caught.value.changed
     assert list(changed) == held[:2]
     broker.acknowledge_many(changed.values())
     broker.acknowledge(held[2])
     assert broker.service.queues["q"].messages == {}
 
 
-def test_lease_that_cannot_be_extended_keeps_none_of_the_others_from_it(broker, service):
+def test_lease_that_cannot_be_extended_is_told_and_keeps_none_of_the_others_from_it(
+    broker, service
+):
     broker.enqueue_many(["a", "b", "c"])
     held = [receipt for receipt, _ in broker.dequeue(3)]
     answer, trouble = service.answer, f"/{held[0].partition(':')[0]}/touch"
@@ -419,9 +181,10 @@ def test_lease_that_cannot_be_extended_keeps_none_of_the_others_from_it(broker, 
 
     service.answer = answering
 
-    assert list(broker.extend_many(held)) == held[1:]
-    with pytest.raises(BrokerUnavailable, match="500: Internal"):
-        broker.extend_many(held[:1])
+    with pytest.raises(BrokerUnavailable, match=r"500: Internal .1 of 3 leases were not") as caught:
+        broker.extend_many(held)
+
+    assert list(caught.value.changed) == held[1:]
 
 
 def test_rest_of_the_leases_is_not_asked_about_when_nobody_answers():
@@ -450,9 +213,24 @@ def test_service_that_goes_before_any_lease_was_extended_is_unavailable():
 def test_lease_lasts_for_whole_seconds_and_never_less_than_retry(service, clock, retry, seconds):
     broker = make_fake("q", service=service, retry_seconds=retry)
     broker.enqueue("x")
-    broker.dequeue()
+    ((receipt, _),) = broker.dequeue()
+    until = [broker.next_available()]
 
-    assert broker.next_available() == clock.now() + timedelta(seconds=seconds)
+    clock.advance(seconds=10)
+    broker.extend(receipt)
+    until.append(broker.next_available())
+
+    now = clock.now()
+    assert until == [now + timedelta(seconds=seconds - 10), now + timedelta(seconds=seconds)]
+
+
+def test_delivery_says_how_often_the_service_has_made_it(broker):
+    broker.enqueue("x")
+
+    for count in (1, 2, 3):
+        (taken,) = broker.dequeue()
+        broker.release(taken[0])
+        assert taken.attempt == count
 
 
 # What the service keeps, and what it costs.
@@ -494,7 +272,9 @@ def test_queue_whose_messages_are_to_be_kept_as_it_says_is_left_alone(service, c
     clock.advance(days=8)
 
     assert broker.dequeue() == []
-    assert service.asked == ["POST messages", "POST reservations"]
+    broker.delete_queue()
+    broker.enqueue("y")
+    assert service.asked == ["POST messages", "POST reservations", "DELETE", "POST messages"]
 
 
 def test_a_drain_costs_few_round_trips(broker, service):
@@ -510,11 +290,32 @@ def test_a_drain_costs_few_round_trips(broker, service):
     assert Counter(service.asked)["DELETE messages"] == 100
 
 
-def test_large_packages_are_sent_in_requests_that_every_plan_takes(broker, service):
-    broker.enqueue_many(["x" * 30_000] * 5)
+@pytest.mark.parametrize("package", ["x" * 30_000, "ä" * 5_000])
+def test_large_packages_are_sent_in_requests_that_every_plan_takes(broker, service, package):
+    broker.enqueue_many([package] * 5)
 
     assert service.asked.count("POST messages") == 3
     assert broker.queue_size() == 5
+
+
+def test_queue_is_set_up_once(broker, service):
+    broker.enqueue("a")
+    asked = len(service.asked)
+
+    broker.enqueue("b")
+
+    assert service.asked[asked:] == ["POST messages"]
+
+
+def test_nothing_is_asked_to_send_nothing(broker, service):
+    assert broker.enqueue_many([]) == []
+    assert service.asked == []
+
+
+def test_more_than_one_request_gives_can_be_asked_for(broker):
+    broker.enqueue_many(["x"] * 120)
+
+    assert [len(broker.dequeue(500)) for _ in range(2)] == [100, 20]
 
 
 # Waiting, over HTTP.
@@ -578,146 +379,3 @@ def test_package_is_found_whatever_the_queue_is_called(name):
         assert packages(named.dequeue()) == ["x"]
         named.close()
     assert list(service.queues) == [name]
-
-
-def test_broker_can_be_pickled_and_does_not_show_its_token():
-    with over_http(IronMqService(SystemClock()), wait_seconds=0) as (broker, _):
-        broker.enqueue("x")
-        another = pickle.loads(pickle.dumps(broker))
-
-        assert packages(another.dequeue()) == ["x"]
-        another.close()
-    assert "hunter2" not in repr(read_server(HERE))
-
-
-# Settings.
-
-
-def test_what_the_settings_do_not_say_is_read_from_the_environment(monkeypatch):
-    monkeypatch.setenv("IRON_MQ_HOST", "mq.example.com")
-
-    assert read_server(HERE)().client.host == "mq.example.com"
-    assert read_server({**HERE, "host": "ours"})().client.host == "ours"
-
-
-@pytest.mark.parametrize(
-    ("setting", "words"),
-    [
-        ({}, "lacks 'project_id'"),
-        ({"token": "hunter2"}, "lacks 'project_id'"),
-        ({"project_id": "p"}, "or both 'token' and 'keystone'"),
-        ({"project_id": "p", "keystone": {"password": "hunter2"}}, "tenant, username and password"),
-        ({**HERE, "keystone": "hunter2"}, "'keystone'. has to be a dict"),
-        ({**HERE, "hots": "hunter2"}, "not known: 'hots'. There are host, project_id, "),
-        ({**HERE, "host": 5}, "'host'. has to be text"),
-        ({**HERE, "host": "https://hunter2@host"}, "name of a host alone"),
-        ({**HERE, "cloud": "https://somebody:hunter2@host"}, "without a user"),
-        ({**HERE, "protocol": "ftp"}, "'https' or 'http'"),
-        ({**HERE, "port": 0}, "1 to 65535"),
-        ({**HERE, "port": "http"}, "1 to 65535"),
-        ({**HERE, "api_version": 2}, "has to be 3"),
-        ({**HERE, "project_id": "../q"}, "the id alone"),
-        ({"project_id": "p", "token": "hunter2\n"}, "it is not shown"),
-        ({"project_id": "p", "token": "hunter2 ü"}, "it is not shown"),
-        ({**HERE, "http_timeout": 0}, "'http_timeout'. has to be a number"),
-        ({**HERE, "http_timeout": "5"}, "'http_timeout'. has to be a number"),
-        ({**HERE, "message_expiration": 2_592_001}, "2,592,000 seconds at most"),
-    ],
-)
-def test_wrong_option_is_told_and_no_token(setting, words):
-    with pytest.raises(ConfigError, match=words) as caught:
-        read_server(setting)
-
-    assert "hunter2" not in str(caught.value)
-    assert caught.value.__cause__ is None
-
-
-@pytest.mark.parametrize("retry", [29.9, 5, 86_401])
-def test_retry_that_is_no_lease_of_the_service_is_told(settings, retry):
-    settings.Q_CLUSTER = {"iron_mq": HERE, "retry": retry, "timeout": 1}
-
-    (message,) = run_checks(tags=[checks.TAG])
-
-    assert message.id == "djq.E012"
-    assert "lends a message for 30 to 86,400 seconds" in message.msg
-
-
-def test_server_of_another_make_may_lend_for_less(settings):
-    settings.Q_CLUSTER = {"iron_mq": {**HERE, "lease_seconds_min": 1}, "retry": 1.5, "timeout": 1}
-
-    assert run_checks(tags=[checks.TAG]) == []
-    assert assembly.make_broker(get_config())._lease == 2
-
-
-@pytest.mark.parametrize(("clock", "waits"), [(None, True), (ManualClock(), False)])
-def test_settings_choose_the_broker_and_connect_to_nothing(settings, clock, waits):
-    settings.Q_CLUSTER = {"name": "reports", "iron_mq": AWAY}
-    with wired(clock=clock):
-        broker = assembly.make_broker(get_config())
-
-    assert type(broker) is IronMqBroker
-    assert (broker.list_key, broker.blocks) == ("reports", waits)
-    assert broker.info() == "IronMQ v3 at 127.0.0.1"
-
-
-class Keystone(BaseAdapter):
-    """Gives out tokens, one after another."""
-
-    def __init__(self):
-        super().__init__()
-        self.asked = []
-
-    def send(self, request, **_options):
-        self.asked.append(json.loads(request.body)["auth"])
-        response = Response()
-        response.status_code = 200
-        token = {"id": f"token {len(self.asked)}"}
-        response._content = json.dumps({"access": {"token": token}}).encode()
-        return response
-
-    def close(self):
-        pass
-
-
-def test_keystone_lends_tokens_and_is_asked_again_when_one_has_run_out(service):
-    service.token = "token 1"
-    names = {"tenant": "t", "username": "u", "password": "hunter2"}
-    connect, keystone = connector(service), Keystone()
-
-    def with_keystone():
-        options = {"project_id": "project", "host": "ironmq.invalid", "protocol": "http"}
-        client = read_server({**options, "keystone": {"server": "http://keys/v2.0", **names}})()
-        client.client.session.mount(
-            "http://ironmq.invalid", connect().client.session.adapters["http://"]
-        )
-        client.client.session.mount("http://keys", keystone)
-        return client
-
-    broker = IronMqBroker("q", connect=with_keystone, retry_seconds=60, wait_seconds=0)
-    broker.enqueue("a")
-    broker.enqueue("b")
-    service.token = "token 2"
-    broker.enqueue("c")
-
-    assert packages(broker.dequeue(5)) == ["a", "b", "c"]
-    credentials = {"username": "u", "password": "hunter2"}
-    assert keystone.asked == [{"tenantName": "t", "passwordCredentials": credentials}] * 2
-
-
-def test_missing_library_is_told_with_the_extra():
-    code = (
-        "import sys; sys.modules['iron_core'] = None\n"
-        "from django.conf import settings\n"
-        "settings.configure(Q_CLUSTER={'iron_mq': {}}, INSTALLED_APPS=['djq'])\n"
-        "import django; django.setup()\n"
-        "from django.core.checks import run_checks\n"
-        "(message,) = run_checks(tags=['djq'])\n"
-        "print(message.id, message.msg)"
-    )
-
-    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-
-    assert told.stdout.startswith(
-        "djq.E012 The broker that Q_CLUSTER chooses needs the package iron_core,"
-    )
-    assert "pip install 'djq[ironmq]'" in told.stdout

@@ -37,6 +37,8 @@ class RecordingBroker(Broker):
         self.refuses = set()
         """Names of the tasks that it can never take."""
         self.renewals = {}
+        self.unextended = set()
+        """Receipts whose leases it cannot extend."""
 
     def note(self, verb, value):
         if verb in self.away:
@@ -62,7 +64,10 @@ class RecordingBroker(Broker):
 
     def extend_many(self, ids):
         self.note("extend", list(ids))
-        return {old: self.renewals[old] for old in ids if old in self.renewals}
+        changed = {old: self.renewals[old] for old in ids if old in self.renewals}
+        if self.unextended & set(ids):
+            raise BrokerUnavailable("some were not extended", changed=changed)
+        return changed
 
 
 class RecordingStore:

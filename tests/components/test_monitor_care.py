@@ -255,6 +255,18 @@ def test_leases_that_cannot_be_extended_now_are_told_once_and_stop_nothing(bench
     assert bench.kept_tickets == [1]
 
 
+def test_leases_that_were_extended_beside_one_that_failed_are_known_by_their_new_receipts(bench):
+    bench.broker.renewals, bench.broker.unextended = {"r1": "s1"}, {"r2"}
+    bench.sentinel.send(Renew(("r1", "r2")))
+    bench.monitor.step()
+    told = list(bench.observer.events)
+    bench.keep(parts.settled(1))
+
+    assert told == [ServiceAway("broker (renewing leases)", "some were not extended")]
+    assert bench.journal.of("Renewed") == [("Renewed", Renewed((("r1", "s1"),)))]
+    assert bench.journal.of("acknowledge") == [("acknowledge", ["s1"])]
+
+
 # What it tells.
 
 
