@@ -7,6 +7,7 @@ would be sent twice. So here a connection of redis-py is used without its client
 
 from __future__ import annotations
 
+import os
 import random
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -168,6 +169,8 @@ class DisqueNodes:
     host_clock: Clock | None = attrs.field(default=None, kw_only=True, repr=False, eq=False)
     """Measures how long a node has been left out. None: none is."""
     _order: list[Address] = attrs.field(factory=list, init=False, repr=False, eq=False)
+    _drawn_by: int | None = attrs.field(default=None, init=False, repr=False, eq=False)
+    """The process that drew the order: a child after a fork draws its own."""
     _next: int = attrs.field(default=0, init=False, repr=False, eq=False)
     _shunned: dict[Address, float] = attrs.field(factory=dict, init=False, repr=False, eq=False)
     """When a node failed that was asked besides."""
@@ -185,8 +188,9 @@ class DisqueNodes:
 
     def connect(self) -> DisqueClient:
         """Connect to the next node that answers; raise what the last one raised if none does."""
-        if not self._order:
-            self._order = self.shuffled(self.addresses)
+        if self._drawn_by != os.getpid():
+            self._order, self._next = self.shuffled(self.addresses), 0
+            self._drawn_by = os.getpid()
         error: Exception = NoConnection("there is no node")
         for _ in self._order:
             address = self._order[self._next % len(self._order)]

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 
 class OneClient:
     """Has a client that is made when it is first needed; a pickle, and what is closed, has none."""
 
-    _client: Any = None
+    _made: tuple[int, Any] | None = None
+    """The process that made the client, and the client."""
+
+    @property
+    def _client(self) -> Any:
+        """None: it has to be made. In a child after a fork too: its parent goes on with what it inherited."""
+        made = self._made
+        return made[1] if made is not None and made[0] == os.getpid() else None
+
+    @_client.setter
+    def _client(self, client: Any) -> None:
+        self._made = None if client is None else (os.getpid(), client)
 
     def close(self) -> None:
         """Let go of the client; the next verb makes another."""
@@ -17,4 +29,4 @@ class OneClient:
             client.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_client": None}
+        return {**self.__dict__, "_made": None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import socket
 import threading
@@ -160,6 +161,22 @@ def test_nodes_travel_without_what_one_process_drew_and_saw_of_them(djq_clock):
         assert again.address == addresses[0]
         assert [other.address for other in copy.others(None)] == list(addresses)
         assert copy.shuffled is list
+
+
+def test_child_of_a_fork_has_an_order_of_its_own(djq_clock):
+    with serve(FakeDisque(djq_clock, nodes=2)) as servers:
+        addresses = tuple(("127.0.0.1", server.port) for server in servers)
+        nodes = DisqueNodes(addresses, shuffled=list)
+        nodes.connect().close()
+
+        child = os.fork()
+        if not child:
+            os._exit(addresses.index(nodes.connect().address))
+
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        second = nodes.connect()
+        second.close()
+        assert second.address == addresses[1]
 
 
 def test_broker_that_travels_has_its_own_connection(djq_clock):
