@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 
 class DjqError(Exception):
@@ -14,7 +14,12 @@ class ConfigError(DjqError):
 
 
 class TaskRefused(DjqError):
-    """This task cannot be queued as it was given; nothing was sent."""
+    """This task cannot be queued as it was given; nothing was sent, unless it says so."""
+
+    def __init__(self, *words: object, sent: Collection[int] = ()) -> None:
+        super().__init__(*words)
+        self.sent = sent
+        """Of an `enqueue_many` the places of packages that were sent all the same."""
 
 
 class BrokerUnavailable(DjqError):

@@ -313,9 +313,16 @@ class Broker:
     def enqueue_many(self, tasks: Sequence[str]) -> list[str | None]:
         """Send packages in order, in few round trips.
 
-        After a `TaskRefused`, raised before anything is sent if that can be, they are sent one by one.
+        After a `TaskRefused`, raised before anything is sent if that can be, they are sent one by one, but
+        for those that it says were sent.
         """
-        return [self.enqueue(task) for task in tasks]
+        ids: list[str | None] = []
+        try:
+            for task in tasks:
+                ids.append(self.enqueue(task))  # noqa: PERF401 - the error has to know how many there are
+        except TaskRefused as error:
+            raise TaskRefused(*error.args, sent=range(len(ids))) from error
+        return ids
 
     def enqueue_later(self, tasks: Sequence[str], seconds: float) -> list[str | None]:
         """Send packages to be delivered in so many seconds; until then they neither wait nor are out."""

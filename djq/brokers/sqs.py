@@ -29,7 +29,7 @@ from djq.brokers.sqs_later import (
     hidden_seconds,
     moment_of,
 )
-from djq.brokers.sqs_queue import KEPT_SECONDS, ConnectedToSqs, Told, is_failed, unsent
+from djq.brokers.sqs_queue import KEPT_SECONDS, ConnectedToSqs, Told, in_part, is_failed, unsent
 from djq.core.received import Received
 from djq.exceptions import BrokerUnavailable, TaskRefused
 
@@ -214,7 +214,7 @@ class SqsBroker(ConnectedToSqs):
             self._large.close()
 
     def _send(self, tasks: Sequence[str], **options: Any) -> list[str | None]:
-        """Send what can be sent, or nothing at all."""
+        """Send all, or those before the first ten of which one is not taken, and the others of these ten."""
         beside = bytes_beside(options)
         for task in tasks:
             self._refuse_unfit(task, self._message_bytes - beside)
@@ -233,12 +233,12 @@ class SqsBroker(ConnectedToSqs):
         try:
             for portion in self._portions(entries):
                 self._do_each("send_message_batch", portion, told)
-        except (BrokerUnavailable, TaskRefused):
+        except (BrokerUnavailable, TaskRefused) as error:
             if self._large:
                 self._large.owe(bodies[int(id)] for id in unsent(entries, told))
                 with suppress(BrokerUnavailable), self._served():
                     self._large.settle()
-            raise
+            raise in_part(error, entries, told) from error
         return [told[entry["Id"]].get("MessageId") for entry in entries]
 
     def _refuse_unfit(self, task: str, most: int) -> None:

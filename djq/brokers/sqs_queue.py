@@ -256,6 +256,25 @@ def unsent(entries: Iterable[Mapping[str, Any]], told: Told) -> list[str]:
     return [id for id in ids if id not in told or (is_failed(told[id]) and told[id] is not _UNSAID)]
 
 
+def in_part(
+    error: BrokerUnavailable | TaskRefused, entries: Sequence[Mapping[str, Any]], told: Told
+) -> BrokerUnavailable | TaskRefused:
+    """Make the error say how many of the entries were sent before it."""
+    sent = [
+        place
+        for place, entry in enumerate(entries)
+        if not is_failed(told.get(entry["Id"], _UNSAID))
+    ]
+    if not sent:
+        return error
+    words = f"{error}; {len(sent):,} of {len(entries):,} packages were sent"
+    return (
+        TaskRefused(words, sent=sent)
+        if isinstance(error, TaskRefused)
+        else BrokerUnavailable(words)
+    )
+
+
 def _code(told: Mapping[str, Any]) -> str:
     return str(told.get("Code", "")).rpartition(".")[2]
 

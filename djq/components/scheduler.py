@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 import attrs
 
 from djq.components.backoff import Backoff
-from djq.components.sealing import seal_for
+from djq.components.sealing import seal_for, send_packages
 from djq.core.codec import Codec
 from djq.core.events import (
     ChildStopped,
@@ -40,7 +40,7 @@ from djq.core.schedules import (
     refused,
     with_token,
 )
-from djq.exceptions import BrokerUnavailable, DjqError, StoreUnavailable, TaskRefused
+from djq.exceptions import BrokerUnavailable, DjqError, StoreUnavailable
 from djq.ports import Broker, Link, ScheduleEnd, ScheduleStore, Surroundings, Wait
 
 ROWS_MAX = 500
@@ -292,14 +292,8 @@ class Scheduler:
         for name in dict.fromkeys(item.queue for item in items):
             broker = self._queue_of(name).broker
             own = [item for item in items if item.queue == name]
-            try:
-                broker.enqueue_many([item.package for item in own])
-            except TaskRefused:
-                for item in own:
-                    try:
-                        broker.enqueue(item.package)
-                    except TaskRefused as error:
-                        lost.append((item, str(error)))
+            never = send_packages(broker, [item.package for item in own])
+            lost += [(own[place], reason) for place, reason in never.items()]
         return lost
 
     def _mark(self, lost: Sequence[tuple[Item, str]]) -> None:

@@ -38,13 +38,30 @@ def send_all(broker: Broker, codec: Codec, frames: Sequence[bytes]) -> dict[int,
             packages[place] = seal_for(broker, codec, frame)
         except TaskRefused as error:
             refused[place] = str(error)
+    if packages:
+        places = list(packages)
+        never = send_packages(broker, list(packages.values()))
+        refused |= {places[at]: reason for at, reason in never.items()}
+    return refused
+
+
+def send_packages(broker: Broker, packages: Sequence[str]) -> dict[int, str]:
+    """Enqueue what is written down, in order; gives the places of those that can never be sent, and why.
+
+    Raises:
+        BrokerUnavailable: As by `send_all`.
+    """
     try:
-        if packages:
-            broker.enqueue_many(list(packages.values()))
-    except TaskRefused:
-        for place, package in packages.items():
-            try:
+        broker.enqueue_many(packages)
+    except TaskRefused as error:
+        sent = error.sent
+    else:
+        return {}
+    refused: dict[int, str] = {}
+    for place, package in enumerate(packages):
+        try:
+            if place not in sent:
                 broker.enqueue(package)
-            except TaskRefused as error:
-                refused[place] = str(error)
+        except TaskRefused as error:
+            refused[place] = str(error)
     return refused

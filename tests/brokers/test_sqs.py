@@ -17,6 +17,7 @@ import pytest
 from botocore.awsrequest import AWSResponse
 
 from djq.brokers.sqs import GIVEN_BACK_MAX, MESSAGE_BYTES, SqsBroker
+from djq.components.sealing import send_packages
 from djq.exceptions import BrokerUnavailable, TaskRefused
 from djq_testing.fakes.sqs import make_fake
 from tests.sqs_servers import account_at
@@ -62,6 +63,36 @@ def test_what_is_the_sender_s_fault_is_refused_and_not_said_again(broker, tamper
         broker.enqueue("a")
 
     assert len(tampered.instead["send_message_batch"]) == 1
+
+
+@pytest.mark.parametrize("count", [3, 30])
+def test_what_was_sent_of_a_refused_batch_is_told_and_sent_no_second_time(broker, tampered, count):
+    operation, middle = "send_message_batch", count // 2
+
+    def refusing(client, asked):
+        bad = [each["Id"] for each in asked["Entries"] if each["MessageBody"] == "bad"]
+        if not bad:
+            return client.send_message_batch(**asked)
+        return failing(operation, bad[0], "InvalidParameterValue", sender=True)(client, asked)
+
+    tampered.instead[operation] = [refusing] * 100
+    tasks = [f"{number:02}" for number in range(count)]
+    tasks[middle] = "bad"
+
+    refused = send_packages(broker, tasks)
+
+    sent = []
+    while taken := packages(broker.dequeue(10)):
+        sent += taken
+    assert (set(refused), sorted(sent)) == ({middle}, sorted(set(tasks) - {"bad"}))
+
+
+def test_batch_that_broke_off_says_how_many_of_it_were_sent(broker, tampered):
+    fails = failing("send_message_batch", "11", "InternalError")
+    tampered.instead["send_message_batch"] = [fails, fails, fails]
+
+    with pytest.raises(BrokerUnavailable, match=r"InternalError.*; 19 of 30 packages were sent"):
+        broker.enqueue_many([str(number) for number in range(30)])
 
 
 def test_what_the_answer_has_no_word_of_is_not_sent_again(broker, tampered, sqs_server):
