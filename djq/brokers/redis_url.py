@@ -33,40 +33,47 @@ def read_url(url: object) -> dict[str, Any]:
         ConfigError: It is no such URL.
     """
     try:
-        parts = urlsplit(str(url))
-        scheme, _, kind = parts.scheme.partition("+")
+        scheme, _, rest = str(url).partition("://")
+        scheme, _, kind = scheme.lower().partition("+")
         if kind == "sentinel":
-            return _read_sentinels(scheme, parts)
+            return _read_sentinels(scheme, rest)
         if kind == "cluster":
-            return _read_cluster(scheme, parts)
+            return _read_cluster(scheme, rest)
         return _read_server(str(url))
     except ValueError:
         # Its words may quote a part of the password.
         raise ConfigError(_WRONG) from None
 
 
-def _read_sentinels(scheme: str, parts: SplitResult) -> dict[str, Any]:
+def _read_sentinels(scheme: str, rest: str) -> dict[str, Any]:
+    login, hosts, parts = _taken_apart(rest)
     service, _, db = parts.path.strip("/").partition("/")
-    sentinels = _hosts(parts, SENTINEL_PORT)
-    named = {"sentinels": sentinels, "service_name": unquote(service)}
-    return {**_read_rest(scheme, parts, db), **named}
+    named = {"sentinels": _read_hosts(hosts, SENTINEL_PORT), "service_name": unquote(service)}
+    return {**_read_rest(scheme, login, db, parts), **named}
 
 
-def _read_cluster(scheme: str, parts: SplitResult) -> dict[str, Any]:
-    nodes = {"cluster": True, "startup_nodes": _hosts(parts, CLUSTER_PORT)}
-    return {**_read_rest(scheme, parts, parts.path.strip("/")), **nodes}
+def _read_cluster(scheme: str, rest: str) -> dict[str, Any]:
+    login, hosts, parts = _taken_apart(rest)
+    nodes = {"cluster": True, "startup_nodes": _read_hosts(hosts, CLUSTER_PORT)}
+    return {**_read_rest(scheme, login, parts.path.strip("/"), parts), **nodes}
 
 
-def _hosts(parts: SplitResult, port: int) -> list[tuple[str, int]]:
-    each = [urlsplit(f"//{host}") for host in parts.netloc.rpartition("@")[2].split(",")]
+def _taken_apart(rest: str) -> tuple[str, list[str], SplitResult]:
+    """Take login and hosts off what stands behind the scheme: some Pythons refuse `a:1,[::1]:2` as one."""
+    end = next((place for place, each in enumerate(rest) if each in "/?#"), len(rest))
+    login, at, hosts = rest[:end].rpartition("@")
+    return login + at, hosts.split(","), urlsplit(f"//host{rest[end:]}")
+
+
+def _read_hosts(hosts: list[str], port: int) -> list[tuple[str, int]]:
+    each = [urlsplit(f"//{host}") for host in hosts]
     return [(one.hostname or "", port if one.port is None else one.port) for one in each]
 
 
-def _read_rest(scheme: str, parts: SplitResult, db: str) -> dict[str, Any]:
+def _read_rest(scheme: str, login: str, db: str, parts: SplitResult) -> dict[str, Any]:
     """Read all but the hosts, as in a URL of one server."""
     if scheme == "unix":
         raise ValueError("behind a socket there is one server")
-    login = "".join(parts.netloc.rpartition("@")[:2])
     options = _read_server(f"{scheme}://{login}host/{db}?{parts.query}#{parts.fragment}")
     del options["host"]
     return options
