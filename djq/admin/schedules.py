@@ -6,16 +6,20 @@ was opened a while ago must not set `next_run` or `repeats` back.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import Field, OuterRef, QuerySet, Subquery
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import Field, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from djq import assembly
+from djq.admin.lists import BoundedAdmin, count_words
 from djq.core.walltime import Kind
 from djq.exceptions import DjqError
 from djq.models import Schedule, Task
@@ -25,8 +29,17 @@ RUNS_SHOWN = 10
 ERROR_CHARACTERS_SHOWN = 100
 
 
+class ScheduleList(ChangeList):
+    """A page of schedules, with what their last tasks came to."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Read a page."""
+        super().get_results(request)
+        add_last_tasks(self.result_list)
+
+
 @admin.register(Schedule)
-class ScheduleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
+class ScheduleAdmin(BoundedAdmin):
     """Schedules: list, form, preview, and what can be done with several at a time."""
 
     list_display = (
@@ -53,13 +66,21 @@ class ScheduleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic a
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Schedule]:
-        """Rows with what their last task came to: one query for a page."""
-        last = Task.objects.filter(id=OuterRef("task"))
+        """The rows where the schedules are."""
         rows: QuerySet[Schedule] = super().get_queryset(request)
-        return rows.annotate(
-            last_name=Subquery(last.values("name")[:1]),
-            last_success=Subquery(last.values("success")[:1]),
-        )
+        return rows.using(assembly.schedule_alias())
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:  # noqa: ARG002
+        """The list that reads the last tasks of a page at once."""
+        return ScheduleList
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Schedule | None:
+        """A schedule, with what its last task came to."""
+        found: Schedule | None = super().get_object(request, object_id, from_field)
+        add_last_tasks([] if found is None else [found])
+        return found
 
     def formfield_for_dbfield(
         self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any
@@ -121,16 +142,14 @@ class ScheduleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic a
     @admin.display(description=_("last run"))
     def last_run(self, schedule: Schedule) -> str | None:
         """The last task that has ended, as a link where there is a page for it."""
-        name, success = getattr(schedule, "last_name", None), self.success(schedule)
-        if name is None or success is None:
-            return None
-        return schedule.last_run_link(schedule.task or "", name, success)
+        last = getattr(schedule, "last", None)
+        return None if last is None else schedule.last_run_link(schedule.task or "", *last)
 
     @admin.display(description=_("success"), boolean=True)
     def success(self, schedule: Schedule) -> bool | None:
         """Whether it succeeded."""
-        found: bool | None = getattr(schedule, "last_success", None)
-        return found
+        last: tuple[str, bool] | None = getattr(schedule, "last", None)
+        return None if last is None else last[1]
 
     @admin.display(description=_("last error"))
     def error(self, schedule: Schedule) -> str:
@@ -162,4 +181,17 @@ class ScheduleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic a
             except DjqError as error:
                 self.message_user(request, f"{schedule}: {error}", messages.ERROR)
         if done:
-            self.message_user(request, _("Done with %d of the schedules.") % done)
+            words = count_words("Done with %d schedule.", "Done with %d schedules.", done)
+            self.message_user(request, words, messages.SUCCESS)
+
+
+def add_last_tasks(schedules: Iterable[Any]) -> None:
+    """Let schedules know the name and the success of their last task that has ended: one query."""
+    rows = list(schedules)
+    # Results may be in another database, so they are no part of the query of schedules.
+    tasks = Task.objects.using(assembly.result_alias()).filter(
+        id__in={row.task for row in rows if row.task}
+    )
+    found = {id: rest for id, *rest in tasks.values_list("id", "name", "success")}
+    for row in rows:
+        row.last = found.get(row.task)
