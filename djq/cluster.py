@@ -19,7 +19,7 @@ from djq.conf import get_config
 from djq.core.events import SettingsIgnored
 from djq.core.protocol import Report
 from djq.exceptions import ConfigError
-from djq.monitor import Stat, status_of, told, written
+from djq.monitor import Stat, counted, status_of, told, written
 from djq.ports import Broker, Component, Orphans
 from djq.runtime import patience, scope
 from djq.runtime.interrupts import Interrupts
@@ -150,9 +150,12 @@ class Cluster:
         return self._picture(runs=self._command is not None and self.exit_code is None)
 
     def _picture(self, *, runs: bool) -> Stat:
-        now = assembly.surroundings().clock.now()
-        blank = Stat(cluster_id=self.pid, host=self.host, tob=self._born, now=now)
-        if self._command is None or not runs:
+        clock = assembly.surroundings().clock
+        blank = Stat(cluster_id=self.pid, host=self.host, tob=self._born, now=clock.now())
+        if self._command is None:
+            return blank
+        blank = counted(blank, self._command.tally.throughput(clock.monotonic()))
+        if not runs:
             return blank
         if self._command.report is None:
             return attrs.evolve(blank, status="Starting")

@@ -12,8 +12,11 @@ import attrs
 
 from djq import assembly
 from djq.core.lifecycle import ClusterState, Role
-from djq.core.protocol import Report
+from djq.core.protocol import Report, Running
+from djq.core.tally import NONE, Count, Throughput
 from djq.ports import Broker
+
+__all__ = ["Count", "Running", "Stat"]
 
 
 @attrs.frozen(kw_only=True)
@@ -40,6 +43,18 @@ class Stat:
     """Results in memory that are not saved yet."""
     reincarnations: int = 0
     """Processes replaced after a recycle, a sudden death or a timeout."""
+    running: tuple[Running, ...] = ()
+    """What runs now, the oldest first: `id`, `name`, `func`, `worker` (its pid), `since`, `attempt`."""
+    last_minute: Count = NONE
+    """Outcomes kept in the last minute: how many `succeeded`, how many `failed`, and the `total`."""
+    last_hour: Count = NONE
+    last_day: Count = NONE
+    minutes: tuple[Count, ...] = ()
+    """The last hour minute by minute, the oldest first: 60 counts, or none where nobody counts."""
+    broker_away_since: datetime | None = None
+    """When the broker did not answer this cluster for the first time; aware. None: it answers."""
+    store_away_since: datetime | None = None
+    """The same of where results are kept, and schedules."""
 
     @classmethod
     def get(cls, cluster_id: int, broker: Broker | None = None) -> Stat:
@@ -119,7 +134,15 @@ def told(blank: Stat, report: Report, sentinel: int | None) -> Stat:
         task_q_size=report.task_queue,
         done_q_size=report.result_queue,
         reincarnations=report.reincarnations,
+        running=report.running,
+        broker_away_since=report.health.broker,
+        store_away_since=report.health.store,
     )
+
+
+def counted(blank: Stat, throughput: Throughput) -> Stat:
+    """Fill in what has ended."""
+    return attrs.evolve(blank, **attrs.asdict(throughput, recurse=False))
 
 
 def _pids_of(report: Report, role: Role) -> tuple[int, ...]:
@@ -128,10 +151,16 @@ def _pids_of(report: Report, role: Role) -> tuple[int, ...]:
 
 def written(stat: Stat) -> str:
     """The text of a picture: JSON, since it is read by processes that are to trust it no further."""
-    values = attrs.asdict(stat)
-    return json.dumps(
-        {k: v.isoformat() if isinstance(v, datetime) else v for k, v in values.items()}
-    )
+    values = attrs.asdict(stat, recurse=False)
+    return json.dumps(values, default=_plain, separators=(",", ":"))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Count):
+        return value.succeeded, value.failed
+    return attrs.asdict(value, recurse=False)
 
 
 def read(text: str) -> Stat | None:
@@ -140,7 +169,7 @@ def read(text: str) -> Stat | None:
         values = json.loads(text)
         known = {name: make(values[name]) for name, make in FIELDS.items() if name in values}
         return Stat(**known)
-    except (TypeError, ValueError, OverflowError, RecursionError):
+    except (TypeError, ValueError, LookupError, OverflowError, RecursionError):
         return None
 
 
@@ -149,6 +178,18 @@ def _moment(text: Any) -> datetime:
     if moment.tzinfo is None:
         raise ValueError(f"{text} has no zone")
     return moment
+
+
+def _count(pair: Any) -> Count:
+    return Count(int(pair[0]), int(pair[1]))
+
+
+def _running(values: Any) -> Running:
+    return Running(**{name: make(values[name]) for name, make in RUNNING_FIELDS.items()})
+
+
+def _each(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda values: tuple([make(value) for value in values])
 
 
 def _or_none(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -164,9 +205,26 @@ FIELDS: Mapping[str, Callable[[Any], Any]] = {
     "sentinel": _or_none(int),
     "monitor": _or_none(int),
     "pusher": _or_none(int),
-    "workers": lambda pids: tuple([int(pid) for pid in pids]),
+    "workers": _each(int),
     "task_q_size": int,
     "done_q_size": int,
     "reincarnations": int,
+    "running": _each(_running),
+    "last_minute": _count,
+    "last_hour": _count,
+    "last_day": _count,
+    "minutes": _each(_count),
+    "broker_away_since": _or_none(_moment),
+    "store_away_since": _or_none(_moment),
 }
 """How each field is made from what stands in a text."""
+
+RUNNING_FIELDS: Mapping[str, Callable[[Any], Any]] = {
+    "id": str,
+    "name": str,
+    "func": str,
+    "worker": int,
+    "since": _moment,
+    "attempt": int,
+}
+"""The same, of each task that runs."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
+
 from djq.core.events import ServiceAway, ServiceBack
 from djq.ports import Surroundings
 
@@ -12,9 +15,15 @@ PAUSE_SECONDS_MAX = 10.0
 class Backoff:
     """Growing, jittered pauses; tells the observer once when a service goes and once when it is back."""
 
-    def __init__(self, service: str, around: Surroundings) -> None:
+    def __init__(
+        self, service: str, around: Surroundings, changed: Callable[[], None] = lambda: None
+    ) -> None:
+        """`changed` is called when the service goes, and when it is back."""
         self._service = service
         self._around = around
+        self._changed = changed
+        self.since: datetime | None = None
+        """When the service first did not answer; aware, UTC. None: it answers, or was never asked."""
         self._failures = 0
         self._until = 0.0
 
@@ -22,6 +31,8 @@ class Backoff:
         """The service did not answer."""
         if self._failures == 0:
             self._around.observer.notify(ServiceAway(self._service, str(error)))
+            self.since = self._around.clock.now()
+            self._changed()
         pause = min(PAUSE_SECONDS_FIRST * 2.0**self._failures, PAUSE_SECONDS_MAX)
         self._failures = min(self._failures + 1, 20)
         jitter = 0.5 + self._around.ids.jitter() / 2
@@ -31,6 +42,8 @@ class Backoff:
         if self._failures:
             self._failures = 0
             self._around.observer.notify(ServiceBack(self._service))
+            self.since = None
+            self._changed()
 
     def seconds_left(self) -> float:
         """How long to leave the service alone; 0 when it may be asked."""

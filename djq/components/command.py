@@ -15,6 +15,7 @@ from djq.core.lifecycle import ClusterState, Role
 from djq.core.protocol import Report, Stop, StopLevel
 from djq.core.settlement import describe_exit
 from djq.core.supervision import Supervision
+from djq.core.tally import NONE, Tally
 from djq.ports import Link, Orphans, Spawner, Surroundings, Wait
 
 LAST_SECONDS_MAX = 3.0
@@ -48,6 +49,8 @@ class Command:
         self._greeted = False
         self.report: Report | None = None
         """What the sentinel last said of the cluster. None: nothing yet."""
+        self.tally = Tally()
+        """What has ended; a sentinel that dies takes along only what it had not reported yet."""
         self.cut_short = False
         """Work was ended before its time: the exit code is 1."""
 
@@ -87,6 +90,8 @@ class Command:
                 if self.report is None:
                     for child in self._seats.of(Role.SENTINEL):
                         self._seats.ready(child.id, 0)
+                before = NONE if self.report is None else self.report.ended
+                self.tally.add(message.ended - before, message.at)
                 self.report = message
                 self.cut_short = self.cut_short or message.cut_short
 

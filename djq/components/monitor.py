@@ -36,7 +36,7 @@ from djq.core.frame import pack, unpack
 from djq.core.gathering import Gathered
 from djq.core.lifecycle import Role
 from djq.core.message import Finished, Kind
-from djq.core.protocol import Keep, Kept, Ready, Renew, Renewed, Settled, Stop, Verdict
+from djq.core.protocol import Health, Keep, Kept, Ready, Renew, Renewed, Settled, Stop, Verdict
 from djq.core.report import error_of, report_facts
 from djq.core.settlement import bare, failure, was_stopped
 from djq.exceptions import BrokerUnavailable, StoreRefused, StoreUnavailable
@@ -77,8 +77,8 @@ class Monitor:
         self._followers = Followers(
             broker=broker, store=store, codec=codec, clock=around.clock, one_unit=self._one_unit
         )
-        self._store_pauses = Backoff("result store", around)
-        self._broker_pauses = Backoff("broker", around)
+        self._store_pauses = Backoff("result store", around, self._tell_health)
+        self._broker_pauses = Backoff("broker", around, self._tell_health)
         self._renewals = Backoff("broker (renewing leases)", around)
         self._pending: deque[Settled] = deque()
         self._batch: Batch | None = None
@@ -109,6 +109,11 @@ class Monitor:
             self._around.observer.notify(ChildStopped(Role.MONITOR, self._label, self._pid))
             return None
         return Wait(None)
+
+    def _tell_health(self) -> None:
+        # Renewals are left out: nobody may renew again for long, and so nobody would hear of the answer.
+        health = Health(broker=self._broker_pauses.since, store=self._store_pauses.since)
+        self._link.send(health)
 
     def _pause(self) -> float:
         return max(self._store_pauses.seconds_left(), self._broker_pauses.seconds_left())

@@ -16,7 +16,7 @@ from djq.core.codec import Codec
 from djq.core.events import ChildStopped, PackageLeft, PackageRefused, PackagesAdrift
 from djq.core.frame import delivery_of
 from djq.core.lifecycle import Role
-from djq.core.protocol import Credit, Deliveries, Delivery, Empty, Probe, Ready, Stop
+from djq.core.protocol import Credit, Deliveries, Delivery, Empty, Health, Probe, Ready, Stop
 from djq.exceptions import BadPackage, BrokerUnavailable
 from djq.ports import Broker, Link, Surroundings, Wait
 
@@ -50,7 +50,7 @@ class Pusher:
         limits = [limit for limit in (bulk, broker.bulk_limit) if limit is not None]
         self._fetch_max = min([FETCH_MAX, *limits])
         self._takes_limit = takes_limit(broker)
-        self._backoff = Backoff("broker", around)
+        self._backoff = Backoff("broker", around, self._tell_health)
         self._unfailed: list[str] = []
         self._credit = 0
         self._probe: int | None = None
@@ -100,6 +100,9 @@ class Pusher:
                     self._probe = serial
                 case Stop():
                     self._stopping = True
+
+    def _tell_health(self) -> None:
+        self._link.send(Health(broker=self._backoff.since))
 
     def _fetch(self) -> Sequence[tuple[str | None, str | bytes]]:
         self._fail_refused()

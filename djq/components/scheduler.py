@@ -28,7 +28,7 @@ from djq.core.events import (
 )
 from djq.core.frame import pack
 from djq.core.lifecycle import Role
-from djq.core.protocol import Ready, Stop
+from djq.core.protocol import Health, Ready, Stop
 from djq.core.schedule_calls import call_of, message_of
 from djq.core.schedules import (
     HELD,
@@ -128,7 +128,7 @@ class Scheduler:
         self._around = around
         self._label = label
         self._pid = pid
-        self._store_pauses = Backoff("schedule store", around)
+        self._store_pauses = Backoff("schedule store", around, self._tell_health)
         self._broker_pauses = Backoff("broker", around)
         self._sending: Sending | None = None
         self._began: tuple[datetime, float] | None = None
@@ -164,6 +164,10 @@ class Scheduler:
         if wait != Wait(0.0):
             self._greet()
         return wait
+
+    def _tell_health(self) -> None:
+        # Not of the broker: what could not be sent may be due no more, and nobody asks again.
+        self._link.send(Health(store=self._store_pauses.since))
 
     def _greet(self) -> None:
         if not self._greeted:

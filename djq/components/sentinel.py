@@ -11,6 +11,7 @@ death is judged.
 
 from __future__ import annotations
 
+from djq.components.telling import Teller
 from djq.core.closing import Closing, Facts
 from djq.core.dispatch import Book
 from djq.core.events import (
@@ -23,13 +24,14 @@ from djq.core.events import (
 )
 from djq.core.lifecycle import BRINGERS, ChildId, ChildState, ClusterState, Role
 from djq.core.pace import Pace
-from djq.core.picture import facts_of, picture
+from djq.core.picture import facts_of
 from djq.core.plan import Plan
 from djq.core.protocol import (
     Assign,
     Credit,
     Deliveries,
     Empty,
+    Health,
     Keep,
     Kept,
     Probe,
@@ -76,14 +78,19 @@ class Sentinel:
         self.book = Book(plan.policy, pace)
         self.supervision = Supervision(plan.seats)
         self.closing = Closing(stop_timeout=plan.stop_timeout)
+        self._teller = Teller(
+            command=command,
+            clock=around.clock,
+            guard_cycle=plan.guard_cycle,
+            closing=self.closing,
+            supervision=self.supervision,
+            book=self.book,
+        )
         self._links: dict[ChildId, Link] = {}
         self._credit = 0
-        self._reincarnations = 0
         self._probe = 0
         self._probing = False
         self._greeted = False
-        self._report_at = 0.0
-        self._reported: tuple[object, ...] = ()
         self._renew_at = 0.0
         self._confirmed_at = 0.0
         self._told: dict[ChildId, int] = {}
@@ -107,7 +114,7 @@ class Sentinel:
         self._hire(facts, now)
         self._hand_out(now)
         self._renew(now)
-        self._report(now)
+        self._teller.tell(now)
         return Wait(self._patience(facts, now))
 
     # Hearing.
@@ -139,18 +146,25 @@ class Sentinel:
                 case Kept(tickets):
                     self._confirmed_at = now
                     self.book.kept(tickets)
-                case Renewed(pairs):
-                    self.book.renewed(pairs)
-                case Ready(pid):
-                    self._welcome(child, pid)
-                case Retire(reason):
-                    self._retire(child, now, reason)
-                case Empty(serial):
-                    self._hear_empty(serial, now)
+                case _:
+                    self._hear_rare(child, message, now)
+
+    def _hear_rare(self, child: ChildId, message: object, now: float) -> None:
+        match message:
+            case Renewed(pairs):
+                self.book.renewed(pairs)
+            case Ready(pid):
+                self._welcome(child, pid)
+            case Retire(reason):
+                self._retire(child, now, reason)
+            case Health():
+                self._teller.hear(child, message)
+            case Empty(serial):
+                self._hear_empty(serial, now)
 
     def _welcome(self, child: ChildId, pid: int) -> None:
         self.supervision.ready(child, pid)
-        label = self._child_label(self.supervision.children[child].number)
+        label = f"{self._label}:{self.supervision.children[child].number}"
         self._around.observer.notify(ChildReady(child.role, label, pid))
         if child.role is Role.PUSHER:
             self._credit = 0
@@ -170,6 +184,7 @@ class Sentinel:
             self._hear(child, link, now)
             self._spawner.forget(child)
             self._told.pop(child, None)
+            self._teller.forget(child)
             self.supervision.exited(child, now, describe_exit(death.code))
             if child.role is Role.WORKER:
                 ended = self.closing.ends_running
@@ -296,13 +311,13 @@ class Sentinel:
             self._spawner.kill(child)
         if self.closing.cut_short is not None:
             self._around.observer.notify(StopCutShort(self.closing.cut_short))
-        self._report(now)
+        self._teller.tell(now)
 
     # Filling seats and handing out.
 
     def _hire(self, facts: Facts, now: float) -> None:
         for hiring in self.supervision.hire(now, self.closing.wanted(facts)):
-            role, label = hiring.child.role, self._child_label(hiring.number)
+            role, label = hiring.child.role, f"{self._label}:{hiring.number}"
             try:
                 self._links[hiring.child] = self._spawner.spawn(hiring.child, label)
             except OSError as error:
@@ -310,7 +325,7 @@ class Sentinel:
                 self._around.observer.notify(SpawnFailed(role, str(error)))
                 continue
             if hiring.reason:
-                self._reincarnations += 1
+                self._teller.reincarnations += 1
                 event = ChildReplaced(role, label, hiring.reason, hiring.recycled)
                 self._around.observer.notify(event)
 
@@ -370,23 +385,12 @@ class Sentinel:
                 return child.id
         return None
 
-    # Telling and waiting.
-
-    def _report(self, now: float) -> None:
-        report = picture(self.closing, self.supervision, self.book, self._reincarnations, now)
-        key = (report.state, report.idle, report.pids, report.reincarnations)
-        if key == self._reported and now < self._report_at:
-            return
-        self._report_at = now + self._plan.guard_cycle
-        # A program that started a cluster and looks at it rarely gets a newer picture later.
-        if not self._command.clogged or self.closing.state is ClusterState.STOPPED:
-            self._reported = key
-            self._command.send(report)
+    # Waiting.
 
     def _patience(self, facts: Facts, now: float) -> float:
         """Seconds until time alone gives something to do."""
         moments = [
-            self._report_at,
+            self._teller.due_at,
             max(self._renew_at, now + SOON_SECONDS) if self._holds_leases else None,
             self.book.next_deadline(),
             self.book.next_stuck(),
@@ -394,6 +398,3 @@ class Sentinel:
             self.supervision.next_due(self.closing.wanted(facts)),
         ]
         return max(min(m for m in moments if m is not None) - now, 0.0)
-
-    def _child_label(self, number: int) -> str:
-        return f"{self._label}:{number}"

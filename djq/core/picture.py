@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
 from djq.core.closing import Closing, Facts
 from djq.core.dispatch import Book
-from djq.core.lifecycle import BRINGERS, Role
-from djq.core.protocol import Report
+from djq.core.lifecycle import BRINGERS, Role, TaskState
+from djq.core.protocol import Health, Report, Running
 from djq.core.supervision import Supervision
 
 
@@ -26,18 +29,56 @@ def facts_of(
     )
 
 
-def picture(
-    closing: Closing, supervision: Supervision, book: Book, reincarnations: int, now: float
-) -> Report:
-    """The cluster as the command is told of it."""
-    children = supervision.children.values()
+def headline_of(
+    closing: Closing, supervision: Supervision, book: Book, reincarnations: int
+) -> tuple[object, ...]:
+    """What the command is told of as soon as it changes; cheap, since it is made at each step."""
+    return (closing.state, not book.entries, supervision.pids(), reincarnations)
+
+
+def picture(closing: Closing, supervision: Supervision, book: Book, reincarnations: int) -> Report:
+    """The cluster as the command is told of it, without what needs the time or a child's word."""
     return Report(
         closing.state.name,
         not book.entries,
-        tuple((child.id.role.value, child.pid) for child in children if child.pid is not None),
+        supervision.pids(),
         book.waiting,
         book.unsaved,
         reincarnations,
         closing.cut_short is not None,
-        now,
+        ended=book.ended,
     )
+
+
+def running_of(
+    supervision: Supervision, book: Book, now: float, at: datetime
+) -> tuple[Running, ...]:
+    """What runs, the oldest first; `now` is the moment `at` on the monotonic clock."""
+    found = [
+        Running(
+            entry.delivery.task_id,
+            entry.delivery.name,
+            entry.delivery.func,
+            supervision.children[worker.child].pid or 0,
+            at - timedelta(seconds=now - entry.started),
+            entry.delivery.attempt,
+        )
+        for worker in book.workers.values()
+        for entry in worker.oldest()
+        if entry.state is TaskState.RUNNING
+    ]
+    return tuple(sorted(found, key=lambda running: (running.since, running.worker)))
+
+
+def earliest(healths: Iterable[Health]) -> Health:
+    """Since when a service does not answer one or the other."""
+    known = list(healths)
+    return Health(
+        broker=earlier(health.broker for health in known),
+        store=earlier(health.store for health in known),
+    )
+
+
+def earlier(moments: Iterable[datetime | None]) -> datetime | None:
+    """The first of them. None: there is none."""
+    return min((moment for moment in moments if moment is not None), default=None)

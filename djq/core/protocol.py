@@ -8,11 +8,13 @@ test can compare it. The sentinel reads these words and nothing deeper: `Deliver
 from __future__ import annotations
 
 import enum
+from datetime import datetime
 from typing import Any
 
 import attrs
 
 from djq.core.message import Outcome
+from djq.core.tally import NONE, Count
 
 
 class Word:
@@ -97,6 +99,15 @@ class Stop(Word):
 @attrs.frozen
 class Ready(Word):
     pid: int
+
+
+@attrs.frozen
+class Health(Word):
+    """Since when a service does not answer this child; said when that changes. None: it does."""
+
+    broker: datetime | None = None
+    store: datetime | None = None
+    """The database or cache of results, or the database of schedules."""
 
 
 # Pusher.
@@ -187,6 +198,22 @@ class Renewed(Word):
 
 
 @attrs.frozen
+class Running(Word):
+    """A task that runs."""
+
+    id: str
+    name: str
+    func: str
+    """The dotted path of the function."""
+    worker: int
+    """The process id of the worker; the thread's, where workers are threads."""
+    since: datetime
+    """When it began, as the sentinel heard of it; aware, UTC."""
+    attempt: int
+    """1 for the first; counted by the broker."""
+
+
+@attrs.frozen
 class Report(Word):
     """A picture of the cluster, each `guard_cycle` and whenever its state changes."""
 
@@ -200,5 +227,11 @@ class Report(Word):
     reincarnations: int
     cut_short: bool
     """True once a stop had to end work before its time."""
+    running: tuple[Running, ...] = ()
+    """At most as many as the workers can run at a time, the oldest first."""
+    ended: Count = NONE
+    """Outcomes kept since this sentinel began."""
+    health: Health = attrs.field(factory=Health)
+    """The earliest that a child has said of each service."""
     at: float = attrs.field(default=0.0, eq=False)
     """When it was made, monotonic; says nothing of the cluster."""

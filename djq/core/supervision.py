@@ -99,6 +99,13 @@ class Supervision:
             hirings.append(Hiring(child, self._numbers, vacancy.reason, vacancy.recycled))
         return hirings
 
+    def pids(self) -> tuple[tuple[str, int], ...]:
+        """(role, pid) of every child that has said that it is ready."""
+        children = self.children.values()
+        return tuple(
+            (child.id.role.value, child.pid) for child in children if child.pid is not None
+        )
+
     def ready(self, id: ChildId, pid: int) -> None:
         child = self.children[id]
         child.pid = pid

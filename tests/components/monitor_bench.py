@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from djq.components.monitor import Monitor
 from djq.core.frame import unpack
-from djq.core.protocol import Keep
+from djq.core.protocol import Health, Keep
 from djq.exceptions import BrokerUnavailable, StoreRefused, StoreUnavailable, TaskRefused
 from djq.ports import Broker
 from tests.components import parts
@@ -143,7 +143,8 @@ class Bench(parts.Scene):
     # The monitor's end of its link, which writes into the journal too.
 
     def send(self, *messages):
-        self.journal.extend((type(message).__name__, message) for message in messages)
+        told = [message for message in messages if not isinstance(message, Health)]
+        self.journal.extend((type(message).__name__, message) for message in told)
         self.link.send(*messages)
 
     def receive(self):

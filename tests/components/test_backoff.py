@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from djq.components.backoff import PAUSE_SECONDS_MAX, Backoff
 from djq.core.events import ServiceAway, ServiceBack
 from djq.ports import Surroundings
-from tests.components.parts import Scene
+from tests.components.parts import NOON, Scene
 
 GONE = ConnectionError("nobody listens")
 
@@ -66,6 +68,19 @@ def test_an_absence_is_told_once_and_so_is_its_end(scene, backoff):
     backoff.answered()
 
     assert scene.observer.events == [ServiceAway("broker", "nobody listens"), ServiceBack("broker")]
+
+
+def test_who_asked_hears_of_an_absence_and_since_when_it_is(scene):
+    heard = []
+    backoff = Backoff("broker", scene.around, lambda: heard.append(backoff.since))
+    for _ in range(3):
+        backoff.failed(GONE)
+        scene.clock.advance(1)
+    backoff.answered()
+    backoff.answered()
+    backoff.failed(GONE)
+
+    assert heard == [NOON, None, NOON + timedelta(seconds=3)]
 
 
 def test_after_an_answer_the_pauses_begin_anew(backoff):

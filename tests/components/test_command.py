@@ -8,6 +8,7 @@ from djq.components.command import LAST_SECONDS_MAX, Command
 from djq.core.events import ClusterStarting, ClusterStopped, ClusterStopping, StopCutShort
 from djq.core.lifecycle import ChildId, Role
 from djq.core.protocol import Report, Stop, StopLevel
+from djq.core.tally import Count
 from tests.components import parts
 
 
@@ -15,8 +16,8 @@ def sentinel(generation=1):
     return ChildId(Role.SENTINEL, 0, generation)
 
 
-def report(state="WORKING", *, cut_short=False, pids=()):
-    return Report(state, True, tuple(pids), 0, 0, 0, cut_short)
+def report(state="WORKING", *, cut_short=False, pids=(), **more):
+    return Report(state, True, tuple(pids), 0, 0, 0, cut_short, **more)
 
 
 class Orphans:
@@ -90,6 +91,25 @@ def test_a_command_knows_the_last_report(bench):
     bench.say(report("STARTING"), report("WORKING"))
 
     assert bench.command.report == report("WORKING")
+
+
+def test_what_has_ended_is_counted_once_and_by_the_time_of_the_report(bench):
+    bench.clock.advance(100)
+    bench.say(report(ended=Count(5, 1), at=10.0), report(ended=Count(6, 1), at=70.0))
+
+    throughput = bench.command.tally.throughput(bench.clock.monotonic())
+    assert throughput.last_hour == Count(6, 1)
+    assert throughput.last_minute == Count(1, 0)
+
+
+def test_what_a_sentinel_counted_is_not_lost_with_it(bench):
+    bench.say(report(ended=Count(5, 1)))
+    bench.end(-9)
+    bench.step()
+    bench.say(report(ended=Count(2, 0)), report(ended=Count(3, 0)), generation=2)
+
+    throughput = bench.command.tally.throughput(bench.clock.monotonic())
+    assert throughput.last_hour == Count(8, 1)
 
 
 def test_each_signal_is_passed_on_once(bench):

@@ -18,7 +18,7 @@ from djq.core.events import (
 )
 from djq.core.lifecycle import Role
 from djq.core.message import Kind
-from djq.core.protocol import Credit, Keep, Renew, Renewed, Stop, StopLevel, Verdict
+from djq.core.protocol import Credit, Health, Keep, Renew, Renewed, Stop, StopLevel, Verdict
 from djq.ports import Wait
 from tests.components import parts
 from tests.components.monitor_bench import HOOK, Bench
@@ -83,6 +83,7 @@ def test_a_store_that_is_back_is_told_of_while_the_broker_is_away(bench):
     bench.broker.away = set()
     bench.settle()
     told = [e for e in bench.observer.events if isinstance(e, (ServiceAway, ServiceBack))]
+    health = bench.heard(Health)
 
     assert told == [
         ServiceAway("result store", "no answer to save"),
@@ -90,6 +91,9 @@ def test_a_store_that_is_back_is_told_of_while_the_broker_is_away(bench):
         ServiceAway("broker", "no answer to acknowledge"),
         ServiceBack("broker"),
     ]
+    later = health[2].broker
+    assert health == [Health(store=parts.NOON), Health(), Health(broker=later), Health()]
+    assert later > parts.NOON
 
 
 def test_what_comes_during_a_pause_waits_and_is_saved_after_it(bench):

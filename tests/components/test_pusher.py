@@ -14,7 +14,17 @@ from djq.core.events import (
     ServiceBack,
 )
 from djq.core.lifecycle import Role
-from djq.core.protocol import Credit, Deliveries, Empty, Probe, Ready, Renew, Stop, StopLevel
+from djq.core.protocol import (
+    Credit,
+    Deliveries,
+    Empty,
+    Health,
+    Probe,
+    Ready,
+    Renew,
+    Stop,
+    StopLevel,
+)
 from djq.core.received import Received
 from djq.exceptions import BrokerUnavailable
 from djq.ports import Broker, Wait
@@ -329,6 +339,19 @@ def test_a_broker_that_is_away_is_asked_after_growing_pauses_and_told_of_once():
 
     assert pauses == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6])
     assert bench.observer.events == [ServiceAway("broker", "nobody listens")]
+
+
+def test_the_sentinel_hears_since_when_a_broker_is_away_and_that_it_is_back():
+    bench = Bench(Shelf(), credit=5)
+    bench.broker.away = True
+    for _ in range(2):
+        bench.clock.advance(bench.pusher.step().seconds)
+    during = bench.heard(Health)
+    bench.broker.away = False
+    bench.pusher.step()
+
+    assert during == [Health(broker=parts.NOON)]
+    assert bench.heard(Health) == [Health()]
 
 
 def test_a_broker_is_left_alone_during_a_pause():

@@ -10,6 +10,7 @@ import pytest
 
 from djq.components.scheduler import LOOK_SECONDS
 from djq.core.events import ScheduleFailed, ServiceAway, ServiceBack
+from djq.core.protocol import Health
 from djq.core.schedules import HELD, RUN_FAILED, SENDING
 from djq.exceptions import BrokerUnavailable, StoreUnavailable, TaskRefused
 from djq.ports import Wait
@@ -175,6 +176,7 @@ def test_a_store_that_is_away_is_asked_again_after_growing_pauses(scene):
     assert pauses[:7] == sorted(pauses[:7])
     assert pauses[-1] == pytest.approx(10.0)
     assert len(scene.observer.of(ServiceAway)) == 1
+    assert scene.heard(Health) == [Health(store=NOON)]
 
 
 def test_a_scheduler_that_has_to_wait_asks_nobody_meanwhile(scene):

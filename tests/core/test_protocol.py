@@ -15,6 +15,7 @@ from djq.core.protocol import (
     Deliveries,
     Delivery,
     Empty,
+    Health,
     Keep,
     Kept,
     Probe,
@@ -24,6 +25,7 @@ from djq.core.protocol import (
     Report,
     Retire,
     Returned,
+    Running,
     Settled,
     Started,
     Stop,
@@ -31,9 +33,12 @@ from djq.core.protocol import (
     Verdict,
     Word,
 )
+from djq.core.tally import Count
 
 DELIVERY = Delivery("a" * 32, "name", "math.modf", 1.5, None, "r1", 2, b"frame")
-OUTCOME = Outcome(False, b"value", "trace", datetime(2026, 1, 1, tzinfo=UTC), 0.25)
+MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+OUTCOME = Outcome(False, b"value", "trace", MOMENT, 0.25)
+RUNNING = Running("a" * 32, "name", "math.modf", 7, MOMENT, 2)
 WORDS = [
     DELIVERY,
     Settled(1, DELIVERY, Verdict.SAVE, OUTCOME),
@@ -51,7 +56,9 @@ WORDS = [
     Kept((1, 2)),
     Renew(("r1",)),
     Renewed((("r1", "r2"),)),
-    Report("WORKING", True, (("worker", 7),), 0, 0, 0, False),
+    Health(broker=MOMENT),
+    RUNNING,
+    Report("WORKING", True, (("worker", 7),), 0, 0, 0, False, (RUNNING,), Count(2, 1)),
 ]
 
 

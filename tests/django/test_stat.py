@@ -16,7 +16,7 @@ from djq.boards.redis import RedisBoard
 from djq.brokers import Broker
 from djq.conf import get_config
 from djq.exceptions import ConfigError
-from djq.monitor import FIELDS, Stat, read, written
+from djq.monitor import FIELDS, RUNNING_FIELDS, Count, Running, Stat, read, written
 from djq.wiring import wired
 from djq_testing.fakes.redis import fake_redis
 
@@ -32,6 +32,7 @@ def stat(cluster_id=1234, host="orion", born=BORN, **fields):
     return Stat(cluster_id=cluster_id, host=host, tob=born, now=now, **fields)
 
 
+RUNNING = Running("a" * 32, "green-nine", "shop.tasks.report", 17006, BORN, 2)
 FULL = stat(
     status="Working",
     sentinel=17005,
@@ -41,6 +42,13 @@ FULL = stat(
     task_q_size=23,
     done_q_size=2,
     reincarnations=1,
+    running=(RUNNING, attrs.evolve(RUNNING, worker=17007)),
+    last_minute=Count(7, 1),
+    last_hour=Count(70, 10),
+    last_day=Count(700, 100),
+    minutes=(Count(0, 0), Count(70, 10)),
+    broker_away_since=BORN,
+    store_away_since=BORN + timedelta(seconds=3),
 )
 
 
@@ -64,6 +72,7 @@ def test_a_picture_comes_back_as_it_was():
     assert again.uptime() == 75
     assert not again.empty_queues()
     assert set(FIELDS) == {field.name for field in attrs.fields(Stat)}
+    assert set(RUNNING_FIELDS) == {field.name for field in attrs.fields(Running)}
 
 
 def test_a_cluster_that_has_no_children_yet_comes_back_too():
@@ -75,9 +84,43 @@ def test_a_cluster_that_has_no_children_yet_comes_back_too():
 
 
 def test_a_later_djq_may_say_more():
-    text = json.dumps({**json.loads(written(FULL)), "runs": ["a task"]})
+    values = json.loads(written(FULL))
+    for running in values["running"]:
+        running["progress"] = 0.5
+    text = json.dumps({**values, "runs": ["a task"], "last_hour": [70, 10, 5]})
 
     assert read(text) == FULL
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_an_earlier_djq_may_say_less(name):
+    """What a cluster of another version leaves out has its default, where it has one."""
+    values = json.loads(written(FULL))
+    del values[name]
+    default = getattr(attrs.fields(Stat), name).default
+
+    again = read(json.dumps(values))
+
+    if default is attrs.NOTHING:
+        assert again is None
+    else:
+        assert again == attrs.evolve(FULL, **{name: default})
+
+
+def test_a_picture_of_eight_workers_that_all_run_is_small():
+    """Names are at most 100 characters long, functions 256."""
+    busy = attrs.evolve(
+        FULL,
+        running=(Running("f" * 32, "n" * 100, "x" * 256, 4_000_000, BORN, 99),) * 8,
+        workers=(4_000_000,) * 8,
+        minutes=(Count(700_000, 700_000),) * 60,
+    )
+
+    assert len(written(busy)) < 6_000
+    assert (
+        len(written(attrs.evolve(FULL, running=(RUNNING,) * 8, minutes=(Count(9, 1),) * 60)))
+        < 2_500
+    )
 
 
 @pytest.mark.parametrize(
@@ -94,6 +137,10 @@ def test_a_later_djq_may_say_more():
         json.dumps({**json.loads(written(FULL)), "now": 7}),
         json.dumps({**json.loads(written(FULL)), "workers": 7}),
         json.dumps({**json.loads(written(FULL)), "sentinel": float("inf")}),
+        json.dumps({**json.loads(written(FULL)), "last_hour": [7]}),
+        json.dumps({**json.loads(written(FULL)), "minutes": 7}),
+        json.dumps({**json.loads(written(FULL)), "running": [{"id": "a"}]}),
+        json.dumps({**json.loads(written(FULL)), "running": ["id"]}),
     ],
 )
 def test_what_is_no_picture_is_passed_over(board, text):
