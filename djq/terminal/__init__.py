@@ -1,0 +1,1 @@
+"""What `qinfo` and `qmonitor` show, made of an overview; the commands print it."""
