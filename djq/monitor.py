@@ -15,8 +15,16 @@ from djq.core.lifecycle import ClusterState, Role
 from djq.core.protocol import Report, Running
 from djq.core.tally import NONE, Count, Throughput
 from djq.ports import Broker
+from djq.queue_age import OldestWaiting, oldest_waiting, oldest_waiting_seconds
 
-__all__ = ["Count", "Running", "Stat"]
+__all__ = [
+    "Count",
+    "OldestWaiting",
+    "Running",
+    "Stat",
+    "oldest_waiting",
+    "oldest_waiting_seconds",
+]
 
 
 @attrs.frozen(kw_only=True)

@@ -19,8 +19,9 @@ from djq.core.gathering import Gathered
 from djq.core.leases import extended_one_by_one
 from djq.core.lifecycle import ChildId
 from djq.core.message import Finished, TaskMessage
+from djq.core.received import Waiting
 from djq.core.report import Reporter
-from djq.core.schedules import Change, ScheduleRow
+from djq.core.schedules import Change, ScheduleEnd, ScheduleRow
 from djq.exceptions import TaskRefused
 
 
@@ -227,17 +228,6 @@ class ResultStore(Protocol):
         ...
 
 
-@attrs.frozen
-class ScheduleEnd:
-    """How one task of a schedule ended."""
-
-    schedule: int
-    """Primary key of the schedule."""
-    task_id: str
-    error: str
-    """The failure's line; empty for a success."""
-
-
 class ScheduleStore(Protocol):
     """Keeps schedules, and sees that one slot is one scheduler's. What it raises is `StoreUnavailable`."""
 
@@ -377,6 +367,13 @@ class Broker:
     def queue_size(self) -> int:
         """How many packages wait, those being worked on left out."""
         return 0
+
+    def peek(self) -> Sequence[Waiting] | None:
+        """What `dequeue` would give next, left where it is; of a queue with several lines the first of each.
+
+        So the package that has waited longest is among these. None: the broker cannot tell.
+        """
+        return None
 
     def lock_size(self) -> int | None:
         """How many packages are out and not acknowledged. None: the broker cannot tell."""

@@ -15,6 +15,7 @@ from djq.conf import get_config
 from djq.core.call import func_path, resolve
 from djq.core.config import Config
 from djq.core.frame import delivery_of, pack, unpack
+from djq.core.received import Waiting
 from djq.exceptions import TaskRefused
 from djq.inline import InlineRunner, make_runner
 from djq.ports import Broker
@@ -62,6 +63,9 @@ class HeldBroker(Broker):
 
     def queue_size(self) -> int:
         return len(self._own())
+
+    def peek(self) -> Sequence[Waiting]:
+        return [Waiting(one.package) for one in self._own()[:1]]
 
     def info(self) -> str:
         return "Held by a test"

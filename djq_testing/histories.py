@@ -89,7 +89,7 @@ Asked = Enqueue | EnqueueLater | Dequeue | Acknowledge | Extend | Release | Fail
 Step = Asked | Wait
 History = Sequence[Step]
 Answer = tuple[object, ...]
-"""What a step gave, then the sizes: how many packages wait, and how many are out."""
+"""What a step gave, then the sizes: how many packages wait, and how many are out; and what `peek` shows."""
 
 
 def dequeue(broker: Broker, limit: int = 1) -> Sequence[tuple[str | None, str | bytes]]:
@@ -123,7 +123,8 @@ class Player:
             self._clock.advance(step.seconds)
         else:
             came = self._ask(step)
-        return came, self._broker.queue_size(), self._broker.lock_size()
+        broker = self._broker
+        return came, broker.queue_size(), broker.lock_size(), broker.peek()
 
     def _ask(self, step: Asked) -> object:
         broker = self._broker

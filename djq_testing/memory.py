@@ -17,7 +17,7 @@ from typing import Any, Literal, Self
 
 import attrs
 
-from djq.core.received import Received
+from djq.core.received import Received, Waiting
 from djq.exceptions import TaskRefused
 from djq.ports import Broker, Clock
 from djq_testing.results import MemoryStore, MemoryTask
@@ -197,8 +197,7 @@ class MemoryBroker(Broker):
 
     def dequeue(self, limit: int = 1) -> list[Received]:
         now = self._clock.now()
-        due = [row for row in self._rows if row.available_at <= now]
-        due.sort(key=self._place)
+        due = self._due(now)
         if self._order is not None:
             self._order.shuffle(due)
         taken = due[: limit if self.bulk_limit is None else min(limit, self.bulk_limit)]
@@ -266,6 +265,15 @@ class MemoryBroker(Broker):
         now = self._clock.now()
         return len([row for row in self._rows if row.taken and row.available_at > now])
 
+    def peek(self) -> Sequence[Waiting] | None:
+        if self._order is not None:
+            return None
+        now = self._clock.now()
+        lines: dict[bool, Row] = {}
+        for row in self._due(now):
+            lines.setdefault(self.held_first and row.held_back, row)
+        return [Waiting(row.package, _seconds_since(row, now)) for row in lines.values()]
+
     def next_available(self) -> datetime | None:
         """When the next package comes; in the past: it is here. None: there is none."""
         return min((row.available_at for row in self._rows), default=None)
@@ -277,6 +285,10 @@ class MemoryBroker(Broker):
         self._last_id += 1
         self._rows.append(Row(self._last_id, task, due, held_back))
         return str(self._last_id)
+
+    def _due(self, now: datetime) -> list[Row]:
+        """What can be delivered, in order."""
+        return sorted([row for row in self._rows if row.available_at <= now], key=self._place)
 
     def _place(self, row: Row) -> tuple[bool, datetime, int]:
         """Where a package stands that can be delivered."""
@@ -305,3 +317,8 @@ class MemoryBroker(Broker):
             now = self._clock.now()
             return [row for row in found if row.available_at > now]
         return found
+
+
+def _seconds_since(row: Row, now: datetime) -> float | None:
+    """How long a package has waited. None: it was given back, nobody knows when."""
+    return None if row.available_at == IN_FRONT else (now - row.available_at).total_seconds()

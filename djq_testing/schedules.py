@@ -9,8 +9,8 @@ from typing import Any
 
 import attrs
 
-from djq.core.schedules import RUN_FAILED, Change, ScheduleRow
-from djq.ports import Clock, ScheduleEnd
+from djq.core.schedules import RUN_FAILED, Change, ScheduleEnd, ScheduleRow
+from djq.ports import Clock
 
 
 @attrs.define

@@ -7,6 +7,7 @@ from typing import Self
 
 from djq import assembly, inline
 from djq.core.config import Config
+from djq.core.received import Waiting
 from djq.ports import Broker
 from djq_testing.running import TasksInHand
 
@@ -23,6 +24,9 @@ class SyncBroker(Broker):
 
     def dequeue(self, limit: int = 1) -> list[tuple[str | None, str | bytes]]:  # noqa: ARG002
         return []
+
+    def peek(self) -> list[Waiting]:
+        return []  # nothing ever waits
 
     def info(self) -> str:
         return "Runs tasks at once, for a test"

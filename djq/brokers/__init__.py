@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from djq.core.received import Received
+from djq.core.received import Received, Waiting
 from djq.ports import Broker
 
-__all__ = ["Broker", "Received", "get_broker"]
+__all__ = ["Broker", "Received", "Waiting", "get_broker"]
 
 
 def get_broker(list_key: str | None = None) -> Broker:

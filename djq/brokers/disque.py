@@ -36,7 +36,7 @@ from djq.brokers.disque_jobs import (
 )
 from djq.brokers.one_client import OneClient
 from djq.brokers.portions import CHARACTERS_MAX, parted
-from djq.core.received import Received
+from djq.core.received import Received, Waiting
 from djq.exceptions import BrokerUnavailable, TaskRefused
 from djq.ports import Broker
 
@@ -223,6 +223,11 @@ class DisqueBroker(OneClient, Broker):
     def queue_size(self) -> int:
         """How many packages wait on the node that this broker is connected to."""
         return int(self._ask("QLEN", self._queue))
+
+    def peek(self) -> Sequence[Waiting]:
+        """What comes next on the node that this broker is connected to."""
+        jobs = self._ask("QPEEK", self._queue, 1)
+        return [Waiting(job[2]) for job in jobs or ()]
 
     def ping(self) -> bool:
         """Whether a node answers."""

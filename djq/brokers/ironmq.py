@@ -25,7 +25,7 @@ from urllib3.exceptions import HTTPError as LowerError
 from djq.brokers.one_client import OneClient
 from djq.brokers.portions import parted
 from djq.core.leases import extended_one_by_one
-from djq.core.received import Received
+from djq.core.received import Received, Waiting
 from djq.exceptions import BrokerUnavailable, TaskRefused
 from djq.ports import Broker
 
@@ -210,6 +210,11 @@ class IronMqBroker(OneClient, Broker):
         with self._served(GONE) as queue:
             return int(queue.size())
         return 0
+
+    def peek(self) -> Sequence[Waiting]:
+        with self._served(GONE) as queue:
+            return [Waiting(message["body"]) for message in queue.peek(max=1)["messages"]]
+        return []
 
     def ping(self) -> bool:
         """Whether the service answers."""

@@ -33,7 +33,7 @@ from pymongo.errors import BulkWriteError, DocumentTooLarge, PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from djq.brokers.measured import ServerTime
-from djq.core.received import Received
+from djq.core.received import Received, Waiting
 from djq.exceptions import BrokerUnavailable, TaskRefused
 from djq.ports import Broker, Clock
 
@@ -200,6 +200,16 @@ class MongoBroker(Broker):
     def queue_size(self) -> int:
         with self._served() as packages:
             return int(packages.count_documents(self._due()))
+
+    def peek(self) -> Sequence[Waiting]:
+        with self._served() as packages:
+            now = self._now()
+            first = packages.find_one(self._due(), {"payload": 1, "due": 1}, sort=ORDER)
+        if first is None:
+            return []
+        return [
+            Waiting(first["payload"], (now - first["due"]) / 1_000_000 if first["due"] else None)
+        ]
 
     def lock_size(self) -> int | None:
         with self._served() as packages:

@@ -31,7 +31,7 @@ from djq.brokers.orm_claim import Claim, Wish, claim_for
 from djq.brokers.orm_clock import ServerClock
 from djq.brokers.orm_rows import Held, all_rows, delete_rows, queue_table
 from djq.brokers.portions import ROWS_MAX, portions
-from djq.core.received import Received
+from djq.core.received import Received, Waiting
 from djq.exceptions import BrokerUnavailable, ConfigError
 from djq.ports import Broker, Clock
 
@@ -208,6 +208,15 @@ class OrmBroker(Broker):
             now = self._column_value(self._clock.now())
             return self._rows().filter(available_at__lte=now).count()
 
+    def peek(self) -> Sequence[Waiting]:
+        with self._guard():
+            now = self._clock.now()
+            due = self._rows().filter(available_at__lte=self._column_value(now))
+            columns = due.order_by("available_at", "id").values_list("payload", "available_at")
+            return [
+                Waiting(payload, self._seconds_since(kept, now)) for payload, kept in columns[:1]
+            ]
+
     def lock_size(self) -> int | None:
         with self._guard():
             now = self._column_value(self._clock.now())
@@ -294,6 +303,13 @@ class OrmBroker(Broker):
         if connection.vendor == "postgresql" or connection.timezone is not None:
             return moment
         return timezone.make_naive(moment, UTC)
+
+    def _seconds_since(self, kept: datetime, now: datetime) -> float | None:
+        """How long ago a moment was that was read. None: it is no moment, the row was given back."""
+        if timezone.is_naive(kept):
+            is_local = self._connection.vendor == "postgresql"
+            kept = timezone.make_aware(kept, timezone.get_default_timezone() if is_local else UTC)
+        return None if kept == IN_FRONT else (now - kept).total_seconds()
 
     def _serve(self, verb: Callable[[], Answer]) -> Answer:
         """Do what a verb does; again, if another's statement was in its way."""

@@ -19,7 +19,7 @@ from redis.sentinel import MasterNotFoundError
 
 from djq.brokers.one_client import OneClient
 from djq.brokers.portions import CHARACTERS_MAX, parted
-from djq.core.received import Received
+from djq.core.received import Received, Waiting
 from djq.exceptions import BrokerUnavailable
 from djq.ports import Broker, Clock
 
@@ -88,6 +88,14 @@ return {first[2] and digits(math.max(tonumber(first[2]) - now, 0)) or '', taken}
 """A limit; gives the pause until the next that is held back is due, and what was taken."""
 
 _COUNT = "return redis.call('LLEN', KEYS[1]) + redis.call('ZCOUNT', KEYS[2], '-inf', digits(now))"
+
+_PEEK = """
+local held = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', digits(now), 'WITHSCORES', 'LIMIT', 0, 1)
+local first = redis.call('LINDEX', KEYS[1], 0)
+if not held[1] then return {false, false, first} end
+return {string.sub(held[1], 17), digits(now - tonumber(held[2])), first}
+"""
+"""Gives what was held back and is due, since when, and the head of the list; nil for what is not there."""
 
 ONE_CALL_MAX = 1_000
 """Most packages in one script: it holds up everybody else on the server, and Lua's stack has an end."""
@@ -268,6 +276,12 @@ class RedisBroker(ConnectedToRedis):
 
     def queue_size(self) -> int:
         return int(self._run(_COUNT, self._keys))
+
+    def peek(self) -> Sequence[Waiting]:
+        """What was held back and is due goes first, whatever waits in the list: so both are shown."""
+        held, since, first = self._run(_PEEK, self._keys)
+        found = [] if held is None else [Waiting(held, int(since) / 1_000_000)]
+        return found if first is None else [*found, Waiting(first)]
 
     def _push(self, packages: list[bytes]) -> tuple[Any, list[bytes]]:
         with self._served() as client:

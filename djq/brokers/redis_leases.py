@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 from djq.brokers.redis import ONE_CALL_MAX, ConnectedToRedis
-from djq.core.received import Received
+from djq.core.received import Received, Waiting
 
 __all__ = ["LeasingRedisBroker"]
 
@@ -134,6 +134,13 @@ if #ids > 0 then ring() end
 """,
     # Ids.
     "delete": "remove({unpack(ARGV, 2)})",
+    # Gives what comes next, and since when it is due, '' if it was given back.
+    "peek": """
+local first = redis.call('ZRANGEBYSCORE', due, '-inf', digits(now), 'WITHSCORES', 'LIMIT', 0, 1)
+if not first[1] then return {} end
+local since = tonumber(first[2])
+return {redis.call('HGET', packages, first[1]), since > 0 and digits(now - since) or ''}
+""",
     # Gives how many wait, and how many are out.
     "count": """
 local waiting = redis.call('ZCOUNT', due, '-inf', digits(now))
@@ -236,6 +243,10 @@ class LeasingRedisBroker(ConnectedToRedis):
 
     def queue_size(self) -> int:
         return int(self._verb("count")[0])
+
+    def peek(self) -> Sequence[Waiting]:
+        told = self._verb("peek")
+        return [Waiting(told[0], int(told[1]) / 1_000_000 if told[1] else None)] if told else []
 
     def lock_size(self) -> int | None:
         return int(self._verb("count")[1])

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from djq.core.call import load_value
 from djq.core.message import Finished
-from djq.core.schedules import error_text
-from djq.ports import ScheduleEnd
+from djq.core.schedules import ScheduleEnd, error_text
 
 
 def ends_of(batch: Sequence[Finished]) -> list[ScheduleEnd]:

@@ -34,6 +34,7 @@ from djq.core.schedules import (
     HELD,
     Custom,
     Decision,
+    ScheduleEnd,
     ZoneOf,
     decide,
     error_text,
@@ -41,7 +42,7 @@ from djq.core.schedules import (
     with_token,
 )
 from djq.exceptions import BrokerUnavailable, DjqError, StoreUnavailable
-from djq.ports import Broker, Link, ScheduleEnd, ScheduleStore, Surroundings, Wait
+from djq.ports import Broker, Link, ScheduleStore, Surroundings, Wait
 
 ROWS_MAX = 500
 TASKS_MAX = 500

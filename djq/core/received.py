@@ -1,8 +1,10 @@
-"""What a broker gives for a package that it hands out."""
+"""What a broker gives for a package that it hands out, or lets be seen."""
 
 from __future__ import annotations
 
 from typing import Self
+
+import attrs
 
 
 class Received(tuple[str | None, str | bytes]):
@@ -18,3 +20,13 @@ class Received(tuple[str | None, str | bytes]):
         self = super().__new__(cls, (receipt, package))
         self.attempt = attempt
         return self
+
+
+@attrs.frozen
+class Waiting:
+    """A package that waits, as `peek` shows it."""
+
+    package: str | bytes
+
+    seconds: float | None = None
+    """How long it could have been taken, by the broker's own time. None: the broker does not know."""

@@ -119,6 +119,17 @@ class Run:
     """The slot that it is made for."""
 
 
+@attrs.frozen
+class ScheduleEnd:
+    """How one task of a schedule ended."""
+
+    schedule: int
+    """Primary key of the schedule."""
+    task_id: str
+    error: str
+    """The failure's line; empty for a success."""
+
+
 @attrs.frozen(kw_only=True)
 class Decision:
     """What becomes of one row."""

@@ -27,9 +27,9 @@ from django.db.transaction import TransactionManagementError
 from django.db.utils import Error
 
 from djq.core.literals import CHARACTERS_MAX
-from djq.core.schedules import RUN_FAILED, Change, ScheduleRow
+from djq.core.schedules import RUN_FAILED, Change, ScheduleEnd, ScheduleRow
 from djq.exceptions import StoreUnavailable
-from djq.ports import Clock, ScheduleEnd
+from djq.ports import Clock
 from djq.schedules.rows import COLUMNS, row_from, universal
 from djq.schedules.statements import TABLE, Column, local, tell_ends, update_rows
 

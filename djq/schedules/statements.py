@@ -16,8 +16,7 @@ from django.utils import timezone
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
-    from djq.core.schedules import Change
-    from djq.ports import ScheduleEnd
+    from djq.core.schedules import Change, ScheduleEnd
 
 TABLE = "djq_schedule"
 

@@ -18,13 +18,16 @@ from typing import Any, ClassVar
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
+from djq.core.received import Waiting
 from djq.ports import Broker
 from djq_testing.clock import ManualClock
+from djq_testing.contract.peeking import text_of
 from djq_testing.histories import EnqueueLater, Player, Step
 from djq_testing.memory import MemoryBroker
 from djq_testing.strategies import broker_steps
 
 RETRY_SECONDS = 10.0
+SECONDS_APART_MAX = 0.001
 
 
 class BrokerAgreement:
@@ -86,11 +89,31 @@ class _BrokerMachine(RuleBasedStateMachine):
             return
         if isinstance(step, EnqueueLater) and not self.broker.delays:
             return
-        came, *sizes = self.broker.play(step)
-        expected, *expected_sizes = self.twin.play(step)
+        came, *sizes, seen = self.broker.play(step)
+        expected, *expected_sizes, wanted_seen = self.twin.play(step)
         assert came == expected, f"{step}: the twin gives {expected}, the broker {came}"
         for verb, size, wanted in zip(
             ("queue_size", "lock_size"), sizes, expected_sizes, strict=True
         ):
             # A broker may be unable to tell how many packages are out.
             assert size in {wanted, None}, f"{verb}() after {step}: the twin {wanted}, here {size}"
+        assert shows_the_same(seen, wanted_seen), (
+            f"peek() after {step}: the twin {wanted_seen}, here {seen}"
+        )
+
+
+def shows_the_same(seen: object, wanted: object) -> bool:
+    """Whether two brokers show the same packages, as old as far as each knows."""
+    if not (isinstance(seen, Sequence) and isinstance(wanted, Sequence)):
+        return True  # one of them cannot tell
+    pairs = list(zip(seen, wanted, strict=False))
+    return len(seen) == len(wanted) and all(is_the_same(one, other) for one, other in pairs)
+
+
+def is_the_same(one: Waiting, other: Waiting) -> bool:
+    """Whether both show one package; of its age one of them may know nothing."""
+    if one.seconds is not None and other.seconds is not None:
+        is_as_old = abs(one.seconds - other.seconds) < SECONDS_APART_MAX
+    else:
+        is_as_old = True
+    return text_of(one) == text_of(other) and is_as_old

@@ -14,10 +14,11 @@ overrides the fixture `pass_time` as well.
 from __future__ import annotations
 
 from djq_testing.contract.leases import LeaseContract
+from djq_testing.contract.peeking import PeekContract
 from djq_testing.contract.queues import QueueContract
 
 __all__ = ["BrokerContract"]
 
 
-class BrokerContract(QueueContract, LeaseContract):
+class BrokerContract(QueueContract, LeaseContract, PeekContract):
     """All of it; the half about leases is for brokers with receipts."""

@@ -15,8 +15,7 @@ import attrs
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from djq.core.schedules import RUN_FAILED, Change, ScheduleRow
-from djq.ports import ScheduleEnd
+from djq.core.schedules import RUN_FAILED, Change, ScheduleEnd, ScheduleRow
 from djq_testing.clock import ManualClock
 from djq_testing.contract.agreement import run_machine
 from djq_testing.contract.schedules import HOUR, NOON, Kept, change_of

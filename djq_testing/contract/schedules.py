@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import attrs
 import pytest
 
-from djq.core.schedules import RUN_FAILED, Change, ScheduleRow
-from djq.ports import ScheduleEnd, ScheduleStore
+from djq.core.schedules import RUN_FAILED, Change, ScheduleEnd, ScheduleRow
+from djq.ports import ScheduleStore
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

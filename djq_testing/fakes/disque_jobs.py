@@ -305,6 +305,14 @@ class FakeDisque:
     def _qlen(self, queue: bytes) -> int:
         return len([1 for job in self._jobs.values() if job.queued and job.queue == queue])
 
+    def _qpeek(self, queue: bytes, count: bytes) -> list[list[Any]]:
+        # As with GETJOB what was sent first comes first; of the other end nobody asks.
+        if not _is_number(count):
+            raise ResponseError("value is not an integer or out of range")
+        queued = [job for job in self._jobs.values() if job.queued and job.queue == queue]
+        queued.sort(key=lambda job: job.number)
+        return [[queue, job.id, job.body] for job in queued[: int(count)]]
+
     def _jscan(self, *arguments: bytes) -> Any:
         cursor, options = _cursor(arguments)
         states = {state for word, state in pairwise(options) if word == b"STATE"}
@@ -335,8 +343,8 @@ class FakeDisque:
 
 
 COMMANDS = frozenset(
-    b"HELLO INFO AUTH ADDJOB GETJOB ACKJOB FASTACK DELJOB NACK WORKING SHOW QLEN JSCAN QSCAN PAUSE".split()
-)
+    b"HELLO INFO AUTH ADDJOB GETJOB ACKJOB FASTACK DELJOB NACK WORKING SHOW QLEN QPEEK".split()
+) | {b"JSCAN", b"QSCAN", b"PAUSE"}
 PAUSES = (b"in", b"out", b"all", b"none")
 
 

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import attrs
 
@@ -25,6 +25,7 @@ BODY_BYTES_MAX = 262_144
 DELAY_SECONDS_MAX = 604_800
 KEEP_SECONDS_MAX = 2_592_000
 LEASE_SECONDS_MAX = 86_400
+DIGITS_MAX = 10
 
 Told = Mapping[str, Any]
 Answer = tuple[int, dict[str, Any]]
@@ -126,7 +127,7 @@ class IronMqService:
             if words[:4] != ["3", "projects", self.project_id, "queues"] or not name:
                 return 404, {"msg": "Not Found"}
             try:
-                return self._route(verb, name, "".join(rest[1:2]), _read(body))
+                return self._route(verb, name, "".join(rest[1:2]), {**_asked(path), **_read(body)})
             except Refused as refused:
                 return refused.status, {"msg": refused.words}
 
@@ -152,6 +153,7 @@ class IronMqService:
             "GET": lambda: self._info(name, queue),
             "PATCH": lambda: self._create(name, told),
             "DELETE": lambda: self._drop(name),
+            "GET messages": lambda: self._peek(queue, told),
             "POST reservations": lambda: self._reserve(queue, told),
             "DELETE messages": lambda: self._delete(queue, told),
             "DELETE messages ID": lambda: self._delete(queue, {"ids": [{**told, "id": id}]}),
@@ -221,9 +223,7 @@ class IronMqService:
         count = _whole(told, "n", 1, ONE_CALL_MAX, 1)
         seconds = self._lease_seconds(queue, told)
         _whole(told, "wait", 0, 30, 0)
-        now = self.clock.now()
-        due = [message for message in queue.messages.values() if message.due_at <= now]
-        taken = sorted(due, key=lambda message: message.place)[:count]
+        taken = self._due(queue)[:count]
         for message in taken:
             message.reserved_count += 1
             self._reserve_one(message, seconds)
@@ -238,6 +238,18 @@ class IronMqService:
                 for message in taken
             ]
         }
+
+    def _peek(self, queue: Queue, told: Told) -> dict[str, Any]:
+        """Show what comes next; nothing of it is reserved."""
+        count = _whole(told, "n", 1, ONE_CALL_MAX, 1)
+        columns = ("id", "body", "reserved_count")
+        seen = self._due(queue)[:count]
+        return {"messages": [{name: getattr(each, name) for name in columns} for each in seen]}
+
+    def _due(self, queue: Queue) -> list[Message]:
+        now = self.clock.now()
+        due = [message for message in queue.messages.values() if message.due_at <= now]
+        return sorted(due, key=lambda message: message.place)
 
     def _touch(self, queue: Queue, id: str, told: Told) -> dict[str, Any]:
         message = self._held(queue, id, told)
@@ -296,6 +308,14 @@ def _words(path: str) -> list[str]:
         return urlsplit(path).path.strip("/").split("/")
     except ValueError:
         return []
+
+
+def _asked(path: str) -> dict[str, int]:
+    """The numbers behind the question mark of a path."""
+    named = parse_qsl(path.partition("?")[2])
+    return {
+        name: int(value) for name, value in named if value.isdecimal() and len(value) < DIGITS_MAX
+    }
 
 
 def _kinds(words: list[str]) -> list[str]:

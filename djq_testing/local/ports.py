@@ -15,8 +15,9 @@ from djq.brokers.orm import OrmBroker
 from djq.components.pusher import takes_limit
 from djq.core.gathering import Gathered
 from djq.core.message import Finished, TaskMessage
-from djq.core.schedules import Change, ScheduleRow
-from djq.ports import Broker, ResultStore, ScheduleEnd, ScheduleStore
+from djq.core.received import Waiting
+from djq.core.schedules import Change, ScheduleEnd, ScheduleRow
+from djq.ports import Broker, ResultStore, ScheduleStore
 from djq_testing.local.troubles import Answer, Troubles
 
 Package = tuple[str | None, str | bytes]
@@ -113,6 +114,9 @@ class LocalBroker(Broker):
 
     def lock_size(self) -> int | None:
         return self._troubles.broker("lock_size", self.inner.lock_size, None)
+
+    def peek(self) -> Sequence[Waiting] | None:
+        return self._troubles.broker("peek", self.inner.peek, None)
 
     def ping(self) -> bool:
         return not self._troubles.is_away("broker") and self.inner.ping()

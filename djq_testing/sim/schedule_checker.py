@@ -18,8 +18,7 @@ import attrs
 
 from djq.core.call import load_call
 from djq.core.message import TaskMessage
-from djq.core.schedules import ScheduleRow
-from djq.ports import ScheduleEnd
+from djq.core.schedules import ScheduleEnd, ScheduleRow
 from djq_testing.clock import START
 from djq_testing.schedules import MemoryScheduleStore
 from djq_testing.sim.faults import Violation

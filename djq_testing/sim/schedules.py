@@ -21,9 +21,9 @@ from djq.components.scheduler import Queue, Scheduler
 from djq.conf import get_zone
 from djq.core.events import Event
 from djq.core.frame import unpack
-from djq.core.schedules import Change, Custom, ScheduleRow
+from djq.core.schedules import Change, Custom, ScheduleEnd, ScheduleRow
 from djq.exceptions import BrokerUnavailable, StoreUnavailable
-from djq.ports import Broker, Link, ScheduleEnd, Surroundings
+from djq.ports import Broker, Link, Surroundings
 from djq_testing.clock import SeededIds
 from djq_testing.memory import MemoryBroker
 from djq_testing.schedules import MemoryScheduleStore

@@ -18,8 +18,8 @@ import attrs
 from djq.components.scheduler import Queue, Scheduler
 from djq.conf import get_zone
 from djq.core.message import TaskMessage
-from djq.core.schedules import Change, Custom, ScheduleRow
-from djq.ports import Link, ScheduleEnd
+from djq.core.schedules import Change, Custom, ScheduleEnd, ScheduleRow
+from djq.ports import Link
 from djq_testing.schedules import MemoryScheduleStore
 from djq_testing.sim.faults import Violation
 from djq_testing.sim.project import Given, given_task

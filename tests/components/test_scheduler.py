@@ -10,8 +10,8 @@ import pytest
 from djq.core.call import load_call
 from djq.core.events import ChildStopped, ScheduleSent, ScheduleSkipped, SchedulesSent
 from djq.core.protocol import Ready, Stop, StopLevel
-from djq.core.schedules import ScheduleRow, decide
-from djq.ports import ScheduleEnd, Wait
+from djq.core.schedules import ScheduleEnd, ScheduleRow, decide
+from djq.ports import Wait
 from tests.components.parts import NOON
 from tests.components.schedule_parts import Scheduling, zone_of
 

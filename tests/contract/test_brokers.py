@@ -30,6 +30,7 @@ class MemoryContract(BrokerContract):
         twin = make("flags")
         self.ordered, self.counts, self.uncounts = twin.ordered, twin.counts, twin.uncounts
         self.receipt_is_void, self.by_age = twin.receipt_is_void, twin.by_age
+        self.without = () if twin.ordered else ("peek",)
         return make
 
 

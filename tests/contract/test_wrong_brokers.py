@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from djq.brokers import Broker
+from djq.brokers import Broker, Waiting
 from djq_testing.clock import ManualClock
 from djq_testing.contract.agreement import BrokerAgreement
 from djq_testing.contract.broker import BrokerContract
@@ -140,4 +140,51 @@ def test_the_agreement_tells_which_step_was_answered_differently():
 
     told = r"queue_size\(\) after Enqueue\(count=1\): the twin 1, here 0"
     with pytest.raises(AssertionError, match=told):
+        Suite().test_answers_as_its_twin_whatever_is_asked()
+
+
+class Showing(MemoryBroker):
+    """Shows what it has, whether it waits or not."""
+
+    def peek(self):
+        return [Waiting(row.package, 0.0) for row in self._rows[:1]]
+
+
+class Grabbing(MemoryBroker):
+    """Shows what it takes."""
+
+    def peek(self):
+        return [Waiting(package) for _, package in self.dequeue()]
+
+
+class Hiding(MemoryBroker):
+    def peek(self):
+        return None
+
+
+def test_what_is_shown_has_to_wait_and_to_stay(djq_clock):
+    suite, around = BrokerContract(), {"clock": djq_clock, "retry_seconds": 60.0}
+
+    with pytest.raises(AssertionError):
+        suite.test_what_was_taken_is_shown_no_more(Showing(**around))
+    with pytest.raises(AssertionError):
+        suite.test_what_is_held_back_is_shown_when_its_time_has_come(
+            Showing(**around), djq_clock.advance
+        )
+    with pytest.raises(AssertionError):
+        suite.test_tells_how_long_it_has_waited_unless_nobody_knows(
+            Showing(**around), djq_clock.advance
+        )
+    with pytest.raises(AssertionError):
+        suite.test_what_is_shown_comes_next_and_is_not_taken(Grabbing(**around))
+    with pytest.raises(Failed, match="gives None, that it cannot tell"):
+        suite.test_empty_queue_shows_nothing(Hiding(**around), lambda _: Hiding(**around))
+
+
+def test_the_agreement_looks_at_what_is_shown():
+    class Suite(BrokerAgreement):
+        def make_broker(self, clock):
+            return Showing(clock=clock, retry_seconds=self.retry_seconds)
+
+    with pytest.raises(AssertionError, match=r"peek\(\) after .*: the twin \[.*, here \[Waiting"):
         Suite().test_answers_as_its_twin_whatever_is_asked()

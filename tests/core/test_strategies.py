@@ -12,6 +12,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from djq.brokers import Waiting
 from djq.core.call import dump_call, load_call
 from djq.core.cron import NEVER, parse_cron
 from djq.core.options import split
@@ -244,10 +245,10 @@ def test_a_history_is_played_as_it_stands():
     answers = play(history, broker, clock)
 
     assert answers == [
-        (2, 2, 0),
-        ([("package 0", 1)], 1, 1),
-        (None, 2, 0),
-        ([("package 1", 1), ("package 0", 2)], 0, 2),
+        (2, 2, 0, [Waiting("package 0", 0)]),
+        ([("package 0", 1)], 1, 1, [Waiting("package 1", 0)]),
+        (None, 2, 0, [Waiting("package 1", 61)]),
+        ([("package 1", 1), ("package 0", 2)], 0, 2, []),
     ]
 
 
