@@ -64,10 +64,14 @@ def check(config: Config) -> None:
     """Import what the reporters need; a cluster does so before it forks.
 
     Raises:
-        ConfigError: A client library is not installed, or a dotted path leads to no reporter.
+        ConfigError: A client library is not installed, its options lead nowhere, or a dotted path leads to no
+            reporter.
     """
     for name, options in config.reporters.items():
-        _maker(name, options)
+        if name not in OWN:
+            _custom(name, options)
+        elif hasattr(kind := _own(name), "check"):
+            kind.check(options)
 
 
 def _make(name: str, options: Mapping[str, Any]) -> Reporter:
@@ -75,8 +79,11 @@ def _make(name: str, options: Mapping[str, Any]) -> Reporter:
 
 
 def _maker(name: str, options: Mapping[str, Any]) -> Callable[[], Reporter]:
-    if name not in OWN:
-        return _custom(name, options)
+    return partial(_own(name), **options) if name in OWN else _custom(name, options)
+
+
+def _own(name: str) -> Any:
+    """The class of a reporter of djq's own."""
     module, kind, install = OWN[name]
     try:
         found = importlib.import_module(module)
@@ -85,7 +92,7 @@ def _maker(name: str, options: Mapping[str, Any]) -> Callable[[], Reporter]:
             f"The error reporter {name!r} in Q_CLUSTER needs the package {error.name}, which is not "
             f"installed: pip install '{install}'."
         ) from error
-    return partial(getattr(found, kind), **options)
+    return getattr(found, kind)
 
 
 def _custom(path: str, options: Mapping[str, Any]) -> Callable[[], Reporter]:

@@ -72,6 +72,9 @@ class Bucket(MemoryS3):
         """So often it refuses to delete, in an answer that has no error otherwise."""
         self.gives = None
         """So many objects it gives, and is away then. None: all."""
+        self.takes = None
+        """So many objects it takes, and says `says` then. None: all."""
+        self.says = ConnectTimeoutError(endpoint_url="https://s3")
 
     def _answers(self):
         if self.away:
@@ -79,6 +82,10 @@ class Bucket(MemoryS3):
 
     def put_object(self, **asked):
         self._answers()
+        if self.takes == 0:
+            raise self.says
+        if self.takes is not None:
+            self.takes -= 1
         return super().put_object(**asked)
 
     def get_object(self, **asked):

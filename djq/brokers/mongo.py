@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -28,6 +29,7 @@ from typing import Any, ClassVar
 
 from bson import ObjectId
 from bson.codec_options import CodecOptions
+from bson.errors import BSONError
 from pymongo import ReadPreference
 from pymongo.errors import BulkWriteError, DocumentTooLarge, PyMongoError
 from pymongo.read_concern import ReadConcern
@@ -49,6 +51,8 @@ PAYLOAD_BYTES_MAX = 16_000_000
 SECONDS_MAX = 3_155_760_000
 """A hundred years: moments in microseconds are to fit into the 64 bits of a number."""
 WORDS_MAX = 300
+NOT_AN_ANSWER = (BSONError, LookupError, TypeError, ValueError, AttributeError, struct.error)
+"""What comes of an answer that lacks something, here or in the driver, which looks at few of them first."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -56,8 +60,11 @@ _RECEIPT = re.compile(r"([^:]+):(\d{1,9})")
 _LONE = re.compile(r"[\ud800-\udfff]")
 """Half a character, which no text in UTF-8 has."""
 
-# Whoever set up the client may have asked for other types.
-_PLAIN: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True)
+# Whoever set up the client may have asked for other types. A text that is no UTF-8, as no package of ours is,
+# would spoil the whole answer that it is in; with other signs in it, it is a package that nobody can open.
+_PLAIN: CodecOptions[dict[str, Any]] = CodecOptions(
+    tz_aware=True, unicode_decode_error_handler="replace"
+)
 
 
 class MongoBroker(Broker):
@@ -146,7 +153,7 @@ class MongoBroker(Broker):
             one = packages.find_one_and_update(
                 due, self._taking(), sort=ORDER, return_document=True
             )
-        return [_received(one)] if one else []
+            return [_received(one)] if one else []
 
     def acknowledge(self, id: str) -> None:
         self.acknowledge_many([id])
@@ -269,14 +276,19 @@ class MongoBroker(Broker):
 
     @contextmanager
     def _guard(self) -> Iterator[None]:
+        """Turn a driver's error into `BrokerUnavailable`, and what comes of an answer that is none."""
         try:
             yield
         except PyMongoError as error:
             # Behind that the driver tells what it knows of each server, and the answer as it came.
-            words = re.split(r", (?:full error|Timeout): ", str(error))[0][:WORDS_MAX]
-            raise BrokerUnavailable(
-                f"MongoDB did not serve the queue {self.list_key!r}: {type(error).__name__}: {words}"
-            ) from error
+            words = re.split(r", (?:full error|Timeout): ", str(error))[0]
+            raise self._away(f"{type(error).__name__}: {words:.{WORDS_MAX}}") from error
+        except NOT_AN_ANSWER as error:
+            words = f"{type(error).__name__}: {error!s:.{WORDS_MAX}}"
+            raise self._away(f"the answer is none of MongoDB's ({words})") from error
+
+    def _away(self, words: str) -> BrokerUnavailable:
+        return BrokerUnavailable(f"MongoDB did not serve the queue {self.list_key!r}: {words}")
 
     def _connected(self) -> Any:
         """The database, over a client of this process."""
@@ -344,9 +356,10 @@ def _ids_of(packages: Any, filter: Mapping[str, Any], limit: int) -> list[str]: 
 
 
 def _received(document: Mapping[str, Any]) -> Received:
+    """Give a package; what another program left without a text is given too, for the cluster to fail it."""
     deliveries = document["deliveries"]
     receipt = f"{document['_id']}:{deliveries}"
-    return Received(receipt, document["payload"], deliveries - document["unbegun"])
+    return Received(receipt, document.get("payload", ""), deliveries - document.get("unbegun", 0))
 
 
 def _refuse_unfit(task: str) -> None:

@@ -12,14 +12,14 @@ What is due later than SQS can hold it back comes too early, and is hidden again
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from math import ceil, inf
 from typing import Any, ClassVar, TypeVar
 from uuid import uuid4
 
+from djq.brokers.sqs_batches import BATCH, portions, refuse_unfit
 from djq.brokers.sqs_large import UNOPENED, LargePackages, is_pointer, pointer_of
 from djq.brokers.sqs_later import (
     ATTRIBUTE,
@@ -29,14 +29,20 @@ from djq.brokers.sqs_later import (
     hidden_seconds,
     moment_of,
 )
-from djq.brokers.sqs_queue import KEPT_SECONDS, ConnectedToSqs, Told, in_part, is_failed, unsent
+from djq.brokers.sqs_queue import (
+    KEPT_SECONDS,
+    ConnectedToSqs,
+    Declined,
+    Told,
+    in_part,
+    is_failed,
+    unsent,
+)
 from djq.core.received import Received
 from djq.exceptions import BrokerUnavailable, TaskRefused
 
 __all__ = ["MESSAGE_BYTES", "SqsBroker"]
 
-BATCH = 10
-"""Most messages in one call."""
 MESSAGE_BYTES = 262_144
 """Most bytes of a message, unless the settings say otherwise; AWS takes 1 MiB since 2025."""
 AT_ONCE = 8
@@ -56,7 +62,6 @@ _TOLD_OF_EACH = [
 _LOST = {"ReceiptHandleIsInvalid", "MessageNotInflight", "InvalidParameterValue"}
 """What is said of a receipt whose lease is lost, or has lasted for twelve hours."""
 T = TypeVar("T")
-_UNFIT = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class SqsBroker(ConnectedToSqs):
@@ -216,56 +221,45 @@ class SqsBroker(ConnectedToSqs):
     def _send(self, tasks: Sequence[str], **options: Any) -> list[str | None]:
         """Send all, or those before the first ten of which one is not taken, and the others of these ten."""
         beside = bytes_beside(options)
-        for task in tasks:
-            self._refuse_unfit(task, self._message_bytes - beside)
+        refuse_unfit(tasks, None if self._large else self._message_bytes - beside)
         limit = self._limit("MaximumMessageSize") or self._message_bytes
         most = min(self._message_bytes, limit) - beside
-        if limit < self._message_bytes:
-            for task in tasks:
-                self._refuse_unfit(task, most)
-        with self._served():
-            bodies = [self._large.stored(task, most) if self._large else task for task in tasks]
+        refuse_unfit(tasks, None if self._large else most)
+        bodies = self._stored(tasks, most)
         entries = [
             {"Id": str(place), "MessageBody": body, **options, **self._grouped()}
             for place, body in enumerate(bodies)
         ]
         told: Told = {}
         try:
-            for portion in self._portions(entries):
+            for portion in portions(entries, self._message_bytes):
                 self._do_each("send_message_batch", portion, told)
         except (BrokerUnavailable, TaskRefused) as error:
             if self._large:
-                self._large.owe(bodies[int(id)] for id in unsent(entries, told))
-                with suppress(BrokerUnavailable), self._served():
-                    self._large.settle()
+                self._large.owe((bodies[int(id)] for id in unsent(entries, told)), strays=True)
+                self._clear()
             raise in_part(error, entries, told) from error
+        if any(map(is_pointer, bodies)):
+            # S3 answers, and may not have when an earlier batch failed.
+            self._clear()
         return [told[entry["Id"]].get("MessageId") for entry in entries]
 
-    def _refuse_unfit(self, task: str, most: int) -> None:
-        unfit = _UNFIT.search(task)
-        if unfit:
-            raise TaskRefused(f"SQS takes no message with the character {unfit[0]!r} in it")
-        size = len(task.encode())
-        if size > most and not self._large:
-            raise TaskRefused(
-                f"the task needs {size:,} bytes in the queue, and SQS takes {most:,}; "
-                "pass a reference to the data instead (a primary key, a file name), or name an "
-                "'s3_bucket' in Q_CLUSTER['sqs']"
-            )
+    def _stored(self, tasks: Sequence[str], most: int) -> Sequence[str]:
+        """Give what to send of each: the package, or a pointer to where it is in S3."""
+        if not self._large:
+            return tasks
+        try:
+            with self._served():
+                return self._large.stored(tasks, most)
+        except Declined:
+            self._clear()
+            raise
 
-    def _portions(self, entries: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
-        """Part them into batches: so many, and of so many bytes together, as one call takes."""
-        portion: list[Mapping[str, Any]] = []
-        room = self._message_bytes
-        for entry in entries:
-            size = len(entry["MessageBody"].encode()) + bytes_beside(entry)
-            if portion and (len(portion) == BATCH or size > room):
-                yield portion
-                portion, room = [], self._message_bytes
-            portion.append(entry)
-            room -= size
-        if portion:
-            yield portion
+    def _clear(self) -> None:
+        """Delete what is in S3 of messages that were not sent, if that can be done now."""
+        if self._large:
+            with suppress(BrokerUnavailable), self._served():
+                self._large.settle(strays=True)
 
     def _grouped(self) -> dict[str, str]:
         """What a message of a FIFO queue needs beside its text."""

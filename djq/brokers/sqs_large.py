@@ -12,7 +12,7 @@ emptied, is for a rule of the bucket's to delete.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from typing import Any
 from uuid import uuid4
@@ -45,16 +45,32 @@ class LargePackages(OneClient):
         self._connect = connect
         self._owed: dict[str, bool] = {}
         """Names of objects that are to be deleted, and whether S3 has refused it once."""
+        self._strays: set[str] = set()
+        """Those among them to which no message ever pointed: nobody is to wait for S3 because of them."""
         self._told: set[str | None] = set()
 
-    def stored(self, package: str, most: int) -> str:
-        """Give what to send: the package, or if it has more than so many bytes a pointer to it."""
-        body = package.encode()
-        if len(body) <= most and not _POINTER.fullmatch(package):
-            return package
-        name = uuid4().hex
-        self._s3().put_object(Bucket=self._bucket, Key=self._prefix + name, Body=body)
-        return f"djq-s3:{name}"
+    def stored(self, packages: Sequence[str], most: int) -> list[str]:
+        """Give what to send: each package, or if it has more than so many bytes a pointer to it.
+
+        Where S3 does not take one, what was stored of the others is noted as to be deleted, and that one too:
+        it may have been stored all the same.
+        """
+        messages: list[str] = []
+        whole = False
+        try:
+            for package in packages:
+                body = package.encode()
+                if len(body) <= most and not _POINTER.fullmatch(package):
+                    messages.append(package)
+                    continue
+                name = uuid4().hex
+                messages.append(f"djq-s3:{name}")
+                self._s3().put_object(Bucket=self._bucket, Key=self._prefix + name, Body=body)
+            whole = True
+        finally:
+            if not whole:
+                self.owe(messages, strays=True)
+        return messages
 
     def fetched(self, handle: str, body: str) -> tuple[str, str]:
         """Give the receipt and the package of a pointer.
@@ -74,20 +90,26 @@ class LargePackages(OneClient):
             pass
         return receipt, body
 
-    def owe(self, messages: Iterable[str]) -> None:
-        """Note that the objects of these are to be deleted, as far as they have any; receipts or pointers."""
-        names = (name_of(message) for message in messages)
-        self._owed |= {name: False for name in names if name}
+    def owe(self, messages: Iterable[str], *, strays: bool = False) -> None:
+        """Note that the objects of these are to be deleted, as far as they have any: of receipts.
+
+        Or of `strays`, messages that were not sent: of pointers.
+        """
+        if strays:
+            messages = filter(is_pointer, messages)
+        names = {name for message in messages if (name := name_of(message))}
+        self._owed |= dict.fromkeys(names, False)
         for oldest in list(self._owed)[:-OWED_MAX]:
             del self._owed[oldest]
+        self._strays = (self._strays | names if strays else self._strays) & self._owed.keys()
 
-    def settle(self) -> None:
-        """Delete the objects that are to be.
+    def settle(self, *, strays: bool = False) -> None:
+        """Delete the objects that are to be; where only strays are, if they are asked for.
 
         What S3 says it has not deleted is tried once more, with the next ones, and then left. For each
         of its reasons that is raised once, so that somebody hears of it and the queue goes on.
         """
-        names = list(self._owed)
+        names = list(self._owed) if strays or self._owed.keys() - self._strays else []
         untold: ClientError | None = None
         for start in range(0, len(names), KEYS_MAX):
             some = names[start : start + KEYS_MAX]
@@ -103,6 +125,7 @@ class LargePackages(OneClient):
                 if each.get("Code") not in self._told:
                     self._told.add(each.get("Code"))
                     untold = ClientError({"Error": each}, "DeleteObjects")
+        self._strays &= self._owed.keys()
         if untold:
             raise untold
 

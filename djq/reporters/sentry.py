@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,13 @@ QUIET = {
     # Variables of frames hold the arguments of tasks.
     "include_local_variables": False,
 }
+
+
+NOWHERE = (
+    "Q_CLUSTER['error_reporter']['sentry'] has options and no 'dsn', and SENTRY_DSN is not set in the "
+    "environment: errors would go nowhere. Give it a 'dsn'; or leave 'sentry' out where nothing is to be "
+    "reported; or write {} for its options, to use the client of your own sentry_sdk.init"
+)
 
 
 class NotTaken(Exception):
@@ -44,9 +52,28 @@ class SentryReporter:
     """
 
     def __init__(self, **options: Any) -> None:
-        """`options` are those of `sentry_sdk.init`."""
+        """`options` are those of `sentry_sdk.init`.
+
+        Raises:
+            ConfigError: With these, nothing would ever be sent.
+        """
         own = {"transport": CarefulTransport, **QUIET, **options}
         self._client = sentry_sdk.Client(**own) if options else None
+        if self._client is not None and self._client.transport is None:
+            raise ConfigError(NOWHERE)
+
+    @staticmethod
+    def check(options: Mapping[str, Any]) -> None:
+        """Refuse options that name no service at all, without making a client of them.
+
+        A DSN that is an empty text was written down: the library takes that for a switch, which is off.
+
+        Raises:
+            ConfigError: Nothing would ever be sent.
+        """
+        named = (options.get("dsn"), os.environ.get("SENTRY_DSN"), options.get("transport"))
+        if options and all(name is None for name in named):
+            raise ConfigError(NOWHERE)
 
     def report(self, error: BaseException, about: Mapping[str, Any]) -> None:
         """Send it.

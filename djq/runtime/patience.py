@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import signal
 import threading
 from collections.abc import Iterator
@@ -19,9 +20,9 @@ def at_most(seconds: float) -> Iterator[None]:
     """End what is done inside with `TimeoutError` when it takes longer.
 
     A wait in a library of C may end only when that comes back, and an import is not ended at all: a
-    library cut short on its way in is never whole again, while an import waits for nobody. Nothing is
-    bounded in another thread than the main one, on a system without alarms, or where the alarm is
-    somebody else's already.
+    library cut short on its way in is never whole again, while an import waits for nobody. One that was
+    under way already, as when the whole program is one, is its caller's. Nothing is bounded in another
+    thread than the main one, on a system without alarms, or where the alarm is somebody else's already.
     """
     if (
         threading.current_thread() is not threading.main_thread()
@@ -31,9 +32,10 @@ def at_most(seconds: float) -> Iterator[None]:
         yield
         return
     is_over = False
+    around = _imports(inspect.currentframe())
 
     def end(_number: int, frame: FrameType | None) -> None:
-        if not is_over and not _imports(frame):
+        if not is_over and _imports(frame) <= around:
             raise TimeoutError(f"it took longer than {seconds} s")
 
     before = signal.signal(signal.SIGALRM, end)
@@ -46,9 +48,10 @@ def at_most(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, signal.SIG_DFL if before is None else before)
 
 
-def _imports(frame: FrameType | None) -> bool:
+def _imports(frame: FrameType | None) -> int:
+    """How many frames from this one outwards are the importing code's."""
+    count = 0
     while frame is not None:
-        if frame.f_code.co_filename == IMPORTING:
-            return True
+        count += frame.f_code.co_filename == IMPORTING
         frame = frame.f_back
-    return False
+    return count

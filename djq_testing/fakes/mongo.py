@@ -31,7 +31,8 @@ def fake_mongo(
         database: The database of a server that runs already.
     """
     database = MongoClient().get_database("djq") if database is None else database
-    return lambda: database if count is None else _Counted(database, count)
+    server = _Server(database, count or (lambda _verb: None))
+    return lambda: server
 
 
 class FakeMongoBroker(MongoBroker):
@@ -61,7 +62,7 @@ def make_fake(
     return FakeMongoBroker(list_key, connect=connect, clock=clock, retry_seconds=retry_seconds)
 
 
-class _Counted:
+class _Server:
     """A database whose collections tell of each call."""
 
     def __init__(self, database: Any, count: Callable[[str], object]) -> None:
@@ -69,7 +70,14 @@ class _Counted:
         self._count = count
         self.client = database.client
 
+    def __getitem__(self, name: str) -> Any:
+        return self._database[name]
+
     def get_collection(self, name: str, **options: Any) -> Any:
+        # mongomock has no text that is none, and refuses to be told what to do about it.
+        options["codec_options"] = options["codec_options"].with_options(
+            unicode_decode_error_handler="strict"
+        )
         collection, count = self._database.get_collection(name, **options), self._count
 
         class Counted:

@@ -22,23 +22,10 @@ from djq.brokers.mongo_client import read_server
 from djq.exceptions import BrokerUnavailable, TaskRefused
 from djq_testing.clock import ManualClock
 from djq_testing.fakes.mongo import fake_mongo, make_fake
-from tests.brokers.mongo_parts import DATABASE, mongo_brokers
+from tests.brokers.mongo_parts import DATABASE, VERBS, mongo_brokers
 from tests.mongo_servers import KINDS, mongo_server
 
 AWAY = {"host": "mongodb://u:hunter2@127.0.0.1:1", "serverSelectionTimeoutMS": 100}
-VERBS = {
-    "enqueue": lambda broker: broker.enqueue("x"),
-    "dequeue": lambda broker: broker.dequeue(5),
-    "acknowledge": lambda broker: broker.acknowledge("a:1"),
-    "extend": lambda broker: broker.extend("a:1"),
-    "release": lambda broker: broker.release("a:1"),
-    "delete": lambda broker: broker.delete("a"),
-    "purge_queue": MongoBroker.purge_queue,
-    "queue_size": MongoBroker.queue_size,
-    "lock_size": MongoBroker.lock_size,
-    "info": MongoBroker.info,
-}
-
 servers = pytest.mark.servers
 pytestmark = pytest.mark.usefixtures("pymongo_ends")
 

@@ -7,7 +7,7 @@ import threading
 from uuid import uuid4
 
 import pytest
-from botocore.exceptions import ConnectTimeoutError
+from botocore.exceptions import ClientError, ConnectTimeoutError
 
 from djq.brokers.sqs import MESSAGE_BYTES, SqsBroker
 from djq.brokers.sqs_large import LargePackages
@@ -306,6 +306,61 @@ def test_object_of_what_was_surely_not_sent_is_deleted(roomy, tampered, bucket, 
         roomy.enqueue_many([LARGE, LARGE])
 
     assert len(bucket.objects) == left
+
+
+def test_s3_that_refuses_in_the_midst_of_a_batch_keeps_nothing_of_it(roomy, bucket):
+    bucket.takes, bucket.says = 2, ClientError({"Error": {"Code": "QuotaExceeded"}}, "PutObject")
+
+    with pytest.raises(BrokerUnavailable, match="PutObject: QuotaExceeded"):
+        roomy.enqueue_many([LARGE, "small", LARGE, LARGE])
+
+    assert (bucket.objects, roomy.queue_size()) == ({}, 0)
+
+
+def test_s3_that_goes_in_the_midst_of_a_batch_keeps_nothing_of_it_once_it_is_back(roomy, bucket):
+    bucket.takes = 2
+    with pytest.raises(BrokerUnavailable, match="ConnectTimeoutError"):
+        roomy.enqueue_many([LARGE, LARGE, LARGE])
+    roomy.enqueue("small")
+    # Whoever sends is not to wait for it a second time.
+    asked_while_away = bucket.calls["DeleteObjects"]
+    bucket.takes = None
+
+    roomy.enqueue(LARGE)
+
+    assert asked_while_away == 0
+    assert len(bucket.objects) == 1
+    assert packages(roomy.dequeue(10)) == ["small", LARGE]
+
+
+def test_object_that_was_stored_while_the_answer_was_lost_is_deleted_too(tampered):
+    class Deaf(Bucket):
+        def put_object(self, **asked):
+            super().put_object(**asked)
+            if len(self.objects) == 1:
+                raise self.says
+
+    bucket = Deaf()
+    broker = with_bucket(tampered, bucket)
+    with pytest.raises(BrokerUnavailable):
+        broker.enqueue(LARGE)
+    ((_, lost),) = bucket.objects
+
+    broker.enqueue(LARGE)
+
+    ((_, kept),) = bucket.objects
+    assert kept != lost
+
+
+def test_package_that_looks_like_a_receipt_costs_nobody_his_object(roomy, tampered, bucket):
+    roomy.enqueue(LARGE)
+    ((_, key),) = bucket.objects
+    tampered.instead["send_message_batch"] = [raising("ThrottlingException")]
+
+    with pytest.raises(BrokerUnavailable):
+        roomy.enqueue(f"djq-s3:{key.rpartition('/')[2]}:x")
+
+    assert len(bucket.objects) == 1
 
 
 def test_acknowledgement_after_the_queue_was_deleted_makes_none(roomy, sqs_server, bucket):

@@ -179,7 +179,46 @@ def test_a_path_that_leads_to_no_reporter_is_a_failed_check_and_no_cluster_start
     assert repr(path) in message.msg
 
 
-@pytest.mark.parametrize("reporter", [{}, {"sentry": {}, "rollbar": {}}, f"{SAMPLES}.report"])
+@pytest.mark.parametrize("options", [{"environment": "test"}, {"dsn": None}])
+def test_sentry_without_an_address_is_a_failed_check_and_no_cluster_starts(
+    settings, monkeypatch, options
+):
+    monkeypatch.delenv("SENTRY_DSN", raising=False)
+    set_reporter(settings, {"sentry": options})
+    (message,) = checks.check_reporters()
+    with pytest.raises(ConfigError, match="errors would go nowhere"):
+        Cluster()
+
+    assert message.id == "djq.E013"
+
+
+@pytest.mark.django_db
+def test_sentry_that_is_switched_off_by_an_empty_address_starts_and_the_log_says_so(
+    settings, caplog
+):
+    set_reporter(settings, {"sentry": {"dsn": ""}})
+    found = checks.check_reporters()
+    for _ in range(2):
+        async_task("operator.truediv", 1, 0, sync=True)
+    reporting.close()
+
+    lines = [line for line in caplog.messages if "reported" in line]
+    assert found == []
+    assert len(lines) == 1
+    assert lines[0].startswith(
+        "an error could not be reported to sentry: djq.exceptions.ConfigError"
+    )
+
+
+@pytest.mark.parametrize(
+    "reporter",
+    [
+        {},
+        {"sentry": {}, "rollbar": {}},
+        {"sentry": {"dsn": "https://key@errors.example.com/1"}},
+        f"{SAMPLES}.report",
+    ],
+)
 def test_reporters_that_can_be_had_pass(settings, reporter):
     set_reporter(settings, reporter)
 

@@ -6,6 +6,7 @@ import logging
 
 import pytest
 import sentry_sdk
+from sentry_sdk.transport import Transport
 
 from djq.exceptions import ConfigError
 from djq.reporters.sentry import QUIET, NotTaken, SentryReporter
@@ -25,6 +26,11 @@ def made():
     for reporter in reporters:
         if reporter._client is not None:
             reporter._client.close(timeout=1)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_in_the_environment(monkeypatch):
+    monkeypatch.delenv("SENTRY_DSN", raising=False)
 
 
 @pytest.fixture
@@ -101,3 +107,40 @@ def test_without_options_the_projects_client_is_used_and_shows_no_variables(
 def test_without_options_and_without_a_project_that_has_a_client_it_says_so(raised, made):
     with pytest.raises(ConfigError, match=r"sentry_sdk\.init was not called"):
         made().report(raised, ABOUT)
+
+
+@pytest.mark.parametrize("options", [{"environment": "test"}, {"dsn": None}, {"dsn": ""}])
+def test_options_with_which_nothing_would_be_sent_are_an_error_that_says_what_to_do(made, options):
+    with pytest.raises(
+        ConfigError, match=r"no 'dsn', and SENTRY_DSN is not set .* Give it a 'dsn'"
+    ):
+        made(**options)
+
+
+def test_address_may_stand_in_the_environment(server, raised, made, monkeypatch):
+    options = server.sentry
+    monkeypatch.setenv("SENTRY_DSN", options.pop("dsn"))
+
+    SentryReporter.check(options)
+    made(**options).report(raised, ABOUT)
+
+    assert len(server.events) == 1
+
+
+def test_transport_of_ones_own_needs_no_address(raised, made):
+    class Kept(Transport):
+        def capture_envelope(self, envelope):
+            envelopes.append(envelope)
+
+    envelopes, options = [], {"transport": Kept({"dsn": None})}
+
+    SentryReporter.check(options)
+    made(**options).report(raised, ABOUT)
+
+    assert [envelope.get_event()["transaction"] for envelope in envelopes] == ["shop.orders.send"]
+
+
+def test_project_that_sends_nothing_itself_is_left_to_it(raised, made, project):
+    project(environment="test")
+
+    made().report(raised, ABOUT)

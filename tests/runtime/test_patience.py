@@ -16,6 +16,11 @@ from djq.runtime.patience import at_most
 pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="a system without alarms")
 
 
+SLOW = (
+    "import time\nend = time.monotonic() + 0.1\nwhile time.monotonic() < end: pass\nwhole = True\n"
+)
+
+
 @pytest.fixture
 def silent():
     """Both ends of a socket on which nothing comes unless the test sends it."""
@@ -42,9 +47,7 @@ def test_who_takes_the_alarm_for_his_own_error_is_ended_all_the_same(silent):
 def test_an_import_is_not_cut_short(tmp_path, monkeypatch, silent):
     """A library that was may lack parts of itself for as long as the process lives."""
     monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "slow_to_import.py").write_text(
-        "import time\nend = time.monotonic() + 0.1\nwhile time.monotonic() < end: pass\nwhole = True\n"
-    )
+    (tmp_path / "slow_to_import.py").write_text(SLOW)
 
     def import_and_wait():
         importlib.import_module("slow_to_import")
@@ -54,6 +57,33 @@ def test_an_import_is_not_cut_short(tmp_path, monkeypatch, silent):
         import_and_wait()
 
     assert sys.modules.pop("slow_to_import").whole
+
+
+PROGRAM = """
+import socket
+from djq.runtime.patience import at_most
+reader, writer = socket.socketpair()
+reader.settimeout(2)
+try:
+    with at_most(0.05):
+        import slow_to_import
+        reader.recv(1)
+except TimeoutError as error:
+    said = str(error)
+reader.close()
+writer.close()
+"""
+
+
+def test_a_program_that_is_an_import_is_bounded_but_for_what_it_imports(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "slow_to_import.py").write_text(SLOW)
+    (tmp_path / "imported_program.py").write_text(PROGRAM)
+
+    importlib.import_module("imported_program")
+
+    assert sys.modules.pop("slow_to_import").whole
+    assert sys.modules.pop("imported_program").said == "it took longer than 0.05 s"
 
 
 def test_work_in_time_is_left_alone_and_no_alarm_stays():
