@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import attrs
@@ -19,13 +20,18 @@ from django.db.models import Avg, Count, F, QuerySet
 from django.db.models.functions import Right
 
 from djq import assembly
-from djq.exceptions import DjqError
-from djq.monitor import Stat
+from djq.core.disclosure import without_logins
+from djq.exceptions import BrokerUnavailable
+from djq.monitor import Stat, oldest_waiting_seconds
 from djq.ports import Broker
 from djq.results.moments import as_kept, as_meant
+from djq.runtime.beside import side_by_side
 
 PARTS = frozenset({"queue", "clusters", "results", "day", "failures", "schedules"})
 """What there is to see. `results` counts every row that is kept, and is the one that may take long."""
+
+LANES = (("queue",), ("clusters",), ("schedules", "day", "failures", "results"))
+"""Parts by who has to answer for them: the broker, the board, the database. The quick ones come first."""
 
 DAY = timedelta(days=1)
 TRACEBACK_CHARACTERS_SHOWN = 4_000
@@ -44,6 +50,8 @@ class QueueNow:
     """Packages that wait."""
     locked: int | None
     """Packages that were taken and are not acknowledged. None: this broker does not tell."""
+    oldest_seconds: float | None = None
+    """How long the package waits that has waited longest; 0 when none waits. None: it does not tell."""
 
 
 @attrs.frozen(kw_only=True)
@@ -114,7 +122,11 @@ class Overview:
 
 
 def take(
-    broker: Broker | None = None, *, parts: Collection[str] = PARTS, limit: int = 10
+    broker: Broker | None = None,
+    *,
+    parts: Collection[str] = PARTS,
+    limit: int = 10,
+    seconds: float | None = None,
 ) -> Overview:
     """Look at everything, or at some parts of it.
 
@@ -122,6 +134,9 @@ def take(
         broker: Whose queue it is; the settings' own when None.
         parts: Names out of `PARTS`.
         limit: Most failures, and most runs of schedules.
+        seconds: How long it may take: the broker, the board and the database are asked at the same time,
+            each in a thread with connections of its own, and a part that is late is an error. None:
+            one after the other, here, for as long as their drivers wait.
 
     Raises:
         ConfigError: Q_CLUSTER or the broker's options have errors.
@@ -142,26 +157,47 @@ def take(
     }
     found: dict[str, Any] = {}
     errors: dict[str, str] = {}
-    for name in readers:
-        if name in parts:
-            try:
-                found[name] = readers[name]()
-            except (DjqError, Error) as error:
-                errors[name] = f"{type(error).__name__}: {error}".strip()
+    lanes = [[name for name in lane if name in parts] for lane in LANES]
+    looks = [
+        partial(_look, {name: readers[name] for name in lane}, found, errors) for lane in lanes
+    ]
+    if seconds is None:
+        for look in looks:
+            look()
+        return Overview(at=now, errors=errors, **found)
+    side_by_side(looks, seconds)
+    # Whoever is late may still come while this is put together.
+    found, errors = dict(found), dict(errors)
+    late = [name for name in parts if name not in found and name not in errors]
+    errors |= dict.fromkeys(late, f"no answer within {seconds:g} s")
     return Overview(at=now, errors=errors, **found)
 
 
+def _look(
+    readers: Mapping[str, Callable[[], object]], found: dict[str, Any], errors: dict[str, str]
+) -> None:
+    for name, read in readers.items():
+        try:
+            found[name] = read()
+        except Exception as error:  # noqa: BLE001 - a broker of the user's own may raise anything; the rest is to be seen
+            errors[name] = without_logins(f"{type(error).__name__}: {error}".strip())
+
+
 def queue_now(broker: Broker) -> QueueNow:
-    """How many packages wait.
+    """How many packages wait, and for how long.
 
     Raises:
         BrokerUnavailable: The broker did not answer.
     """
+    if type(broker).queue_size is Broker.queue_size and not broker.ping():
+        # It cannot count, so nothing else here would ask its server.
+        raise BrokerUnavailable(f"{broker.info()} did not answer")
     return QueueNow(
         name=broker.list_key,
         broker=broker.info(),
         size=broker.queue_size(),
         locked=broker.lock_size(),
+        oldest_seconds=oldest_waiting_seconds(broker),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,6 +10,7 @@ from django.db import OperationalError, connection
 
 from djq import assembly, overview
 from djq.brokers import Broker
+from djq.conf import get_config
 from djq.exceptions import BrokerUnavailable
 from djq.models import Schedule, Task
 from djq.monitor import Stat, written
@@ -26,6 +28,32 @@ class Away(Broker):
 
     def queue_size(self) -> int:
         raise BrokerUnavailable("no route to the queue")
+
+
+class Hung(Broker):
+    """A broker whose server is silent until the test ends."""
+
+    def __init__(self, end):
+        super().__init__("tests")
+        self.end = end
+
+    def queue_size(self):
+        self.end.wait(10)
+        return 7
+
+
+class Blunt(Broker):
+    """Somebody's own broker, which cannot count, and whose server is gone."""
+
+    def ping(self) -> bool:
+        return False
+
+
+class Rude(Blunt):
+    """One that breaks its promise about errors, and tells its login."""
+
+    def ping(self) -> bool:
+        raise KeyError("redis://me:c4n4ry@queue/0")
 
 
 class Board:
@@ -143,15 +171,18 @@ def test_nothing_kept_has_no_average():
 
 @pytest.mark.django_db
 def test_the_queue_says_whose_it_is_and_how_much_waits():
-    broker = assembly.broker_of_this_thread()
-    broker.enqueue("package")
-    broker.enqueue("package")
-    broker.dequeue()
+    clock = ManualClock(NOW)
+    with wired(clock=clock):
+        broker = assembly.make_broker(get_config())
+        broker.enqueue("package")
+        broker.enqueue("package")
+        broker.dequeue()
+        clock.advance(30)
 
-    seen = overview.take()
+        seen = overview.take(broker)
 
     assert seen.queue == overview.QueueNow(
-        name=broker.list_key, broker=broker.info(), size=1, locked=1
+        name=broker.list_key, broker=broker.info(), size=1, locked=1, oldest_seconds=30.0
     )
     assert seen.clusters == ()
     assert set(seen.errors) == set()
@@ -202,3 +233,43 @@ def test_clusters_are_those_of_the_board():
 
     with wired(board=Board([written(stat)])):
         assert overview.take(parts=["clusters"]).clusters == (stat,)
+
+
+@pytest.mark.parametrize(
+    ("broker", "why"),
+    [
+        (Blunt("tests"), "BrokerUnavailable: Blunt did not answer"),
+        (Rude("tests"), "KeyError: 'redis://***@queue/0'"),
+    ],
+)
+def test_a_broker_of_ones_own_may_fail_in_any_way_and_the_rest_is_seen(broker, why):
+    with wired(board=Board([])):
+        seen = overview.take(broker, parts=["queue", "clusters"])
+
+    assert seen.queue is None
+    assert seen.clusters == ()
+    assert seen.errors == {"queue": why}
+
+
+def test_a_part_that_hangs_is_given_up_and_the_others_are_there():
+    end = threading.Event()
+
+    with wired(board=Board([])):
+        seen = overview.take(Hung(end), parts=["queue", "clusters"], seconds=0.2)
+
+    assert seen.queue is None
+    assert seen.clusters == ()
+    assert seen.errors == {"queue": "no answer within 0.2 s"}
+    end.set()
+
+
+def test_a_part_that_answers_in_time_is_as_without_a_limit():
+    end = threading.Event()
+    end.set()
+
+    with wired(board=Board([])):
+        seen = overview.take(Hung(end), parts=["queue", "clusters"], seconds=10)
+
+    assert seen == overview.take(Hung(end), parts=["queue", "clusters"])
+    assert seen.queue.size == 7
+    assert seen.errors == {}

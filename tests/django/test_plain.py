@@ -35,7 +35,9 @@ STAT = Stat(
 )
 FULL = overview.Overview(
     at=NOON,
-    queue=overview.QueueNow(name="shop", broker="Redis 7.4", size=12, locked=None),
+    queue=overview.QueueNow(
+        name="shop", broker="Redis 7.4", size=12, locked=None, oldest_seconds=31.5
+    ),
     clusters=(STAT,),
     results=overview.Results(successes=1_000, failures=2),
     day=overview.Day(count=177, average_seconds=0.1612),
@@ -61,7 +63,13 @@ def test_everything_is_plain_and_survives_json():
     assert json.loads(json.dumps(values)) == values
     assert values == {
         "at": "2026-11-29T12:00:00+00:00",
-        "queue": {"name": "shop", "broker": "Redis 7.4", "size": 12, "locked": None},
+        "queue": {
+            "name": "shop",
+            "broker": "Redis 7.4",
+            "size": 12,
+            "locked": None,
+            "oldest_seconds": 31.5,
+        },
         "clusters": [
             {
                 "cluster_id": 17000,
