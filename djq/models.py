@@ -59,6 +59,8 @@ class Task(models.Model):
     traceback = models.TextField(_("traceback"), blank=True, default="", editable=False)
     attempts = models.SmallIntegerField(_("attempts"), default=1, editable=False)
     place = models.IntegerField(default=0, editable=False)
+    queue = ExactCharField(_("queue"), max_length=100, blank=True, default="", editable=False)
+    options = models.TextField(_("options"), blank=True, default="", editable=False)
 
     from_cache = False
     """Its outcome went to the cache: there its group is, unless it was saved."""
