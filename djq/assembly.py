@@ -192,19 +192,24 @@ def board_of_this_thread(list_key: str | None = None) -> Board | None:
     return _once("boards", config, key, lambda: make_board(config, key))
 
 
-def make_store(config: Config) -> ResultStore:
-    """The store that keeps outcomes: of cached tasks in the cache, of others in the database."""
+def make_store(config: Config, queue: str | None = None) -> ResultStore:
+    """The store that keeps outcomes: of cached tasks in the cache, of others in the database.
+
+    `queue` is what the tasks come from. None: the cluster's own.
+    """
     return RoutedStore(
-        database=_wired_store() or make_database_store(config), cache=make_cache_store(config)
+        database=_wired_store() or make_database_store(config, queue),
+        cache=make_cache_store(config),
     )
 
 
-def make_database_store(config: Config) -> DatabaseStore:
-    """The store in the database that Django routes `Task` to."""
+def make_database_store(config: Config, queue: str | None = None) -> DatabaseStore:
+    """The store in the database that Django routes `Task` to; `queue` as by `make_store`."""
     return DatabaseStore(
         alias=result_alias(),
         save_limit=config.save_limit,
         results_bytes_max=config.max_payload,
+        queue=config.name if queue is None else queue,
     )
 
 

@@ -93,7 +93,7 @@ class Boxes:
         return Monitor(
             link=seat.link,
             broker=seat.broker,
-            store=assembly.make_store(self.config),
+            store=assembly.make_store(self.config, seat.broker.list_key),
             codec=assembly.make_codec(self.config, seat.broker.list_key),
             around=assembly.surroundings(),
             label=seat.label,

@@ -59,6 +59,8 @@ class Task(models.Model):
     traceback = models.TextField(_("traceback"), blank=True, default="", editable=False)
     attempts = models.SmallIntegerField(_("attempts"), default=1, editable=False)
     place = models.IntegerField(default=0, editable=False)
+    queue = ExactCharField(_("queue"), max_length=100, blank=True, default="", editable=False)
+    options = models.TextField(_("options"), blank=True, default="", editable=False)
 
     from_cache = False
     """Its outcome went to the cache: there its group is, unless it was saved."""
@@ -169,14 +171,15 @@ class SuccessManager(models.Manager["Success"]):
     """Tasks that succeeded."""
 
     def get_queryset(self) -> models.QuerySet[Success]:
-        return super().get_queryset().filter(success=True)
+        # As a value, or Django leaves the comparison out, and SQLite then finds no index for it.
+        return super().get_queryset().filter(success=models.Value(True))
 
 
 class FailureManager(models.Manager["Failure"]):
     """Tasks that failed."""
 
     def get_queryset(self) -> models.QuerySet[Failure]:
-        return super().get_queryset().filter(success=False)
+        return super().get_queryset().filter(success=models.Value(False))
 
 
 class Success(Task):

@@ -7,6 +7,7 @@ where the mistake is.
 
 from __future__ import annotations
 
+import io
 import pickle
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -81,6 +82,22 @@ def dump_value(value: object) -> bytes:
 def load_value(data: bytes) -> Any:
     """Unpickle what `dump_value` made."""
     return pickle.loads(data)  # written by our own worker
+
+
+def load_text(data: bytes) -> str | None:
+    """Read a pickled text, as of a failure, without running anything. None: it is something else."""
+    try:
+        found = _PlainUnpickler(io.BytesIO(data)).load()
+    except Exception:  # noqa: BLE001 - what bytes may do to an unpickler is not listed anywhere
+        return None
+    return found if type(found) is str else None
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Knows numbers, texts and their lists, and imports nothing."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise pickle.UnpicklingError(f"{module}.{name} is no plain value")
 
 
 def func_path(func: object) -> str:

@@ -39,30 +39,54 @@ def pack(message: TaskMessage) -> bytes:
         "func": message.func,
         "at": message.enqueued_at.isoformat(),
     }
-    if message.kind is not Kind.TASK:
-        header["kind"] = message.kind.value
-    if message.timeout is not None:
-        header["timeout"] = message.timeout
     if message.group is not None:
         header["group"] = message.group
     if message.hook is not None:
         header["hook"] = message.hook
+    if message.place:
+        header["place"] = message.place
+    _add_options(header, message)
+    if message.rest:
+        header["body"] = len(message.body)
+    return _joined(header, message.body, message.rest)
+
+
+def options_of(message: TaskMessage) -> str:
+    """What a header says beside what a row of `Task` has columns for, as JSON; mostly nothing, empty."""
+    header: dict[str, Any] = {}
+    _add_options(header, message)
+    return _encode(header) if header else ""
+
+
+def with_options(message: TaskMessage, options: str) -> TaskMessage:
+    """Give the message with what `options_of` wrote of it; it has no next link.
+
+    Raises:
+        BadPackage: That is not what `options_of` writes.
+    """
+    if not options:
+        return message
+    header, _ = _read_header(pack(message))
+    return unpack(_joined({**header, **_object(options)}, message.body))
+
+
+def _joined(header: dict[str, Any], body: bytes, rest: bytes = b"") -> bytes:
+    encoded = _encode(header).encode("ascii")
+    return b"".join((_PREFIX.pack(VERSION, 0, len(encoded)), encoded, body, rest))
+
+
+def _add_options(header: dict[str, Any], message: TaskMessage) -> None:
+    """Write down what most tasks do not have."""
+    if message.kind is not Kind.TASK:
+        header["kind"] = message.kind.value
+    if message.timeout is not None:
+        header["timeout"] = message.timeout
     if message.save is not None:
         header["save"] = message.save
     if message.max_attempts is not None:
         header["max_attempts"] = message.max_attempts
     if message.cached is not False:
         header["cached"] = message.cached
-    _add_origin(header, message)
-    encoded = _encode(header).encode("ascii")
-    prefix = _PREFIX.pack(VERSION, 0, len(encoded))
-    return b"".join((prefix, encoded, message.body, message.rest))
-
-
-def _add_origin(header: dict[str, Any], message: TaskMessage) -> None:
-    """Write down what a task belongs to; most belong to nothing."""
-    if message.place:
-        header["place"] = message.place
     if message.schedule is not None:
         header["schedule"] = message.schedule
     if message.total is not None:
@@ -76,8 +100,6 @@ def _add_membership(header: dict[str, Any], message: TaskMessage) -> None:
         header["iter"] = message.iter
     if message.chain is not None:
         header["chain"] = message.chain
-    if message.rest:
-        header["body"] = len(message.body)
     if message.goes_on:
         header["goes_on"] = True
     if message.hands_on:
@@ -168,13 +190,17 @@ def _read_header(frame: bytes) -> tuple[dict[str, Any], int]:
         raise BadPackage(
             f"the frame is cut off: its header of {length} bytes ends after its {len(frame)} bytes"
         )
+    return _object(frame[_PREFIX.size : body_start]), body_start
+
+
+def _object(text: bytes | str) -> dict[str, Any]:
     try:
-        header = _decode(str(frame[_PREFIX.size : body_start], "utf-8"))
+        header = _decode(text if isinstance(text, str) else str(text, "utf-8"))
     except (ValueError, RecursionError) as error:
         raise BadPackage(f"the frame's header is no JSON: {error}") from error
     if type(header) is not dict:
         raise BadPackage(f"the frame's header is a JSON {type(header).__name__}, not an object")
-    return header, body_start
+    return header
 
 
 def _wrong(header: dict[str, Any], key: str, allowed: str) -> BadPackage:

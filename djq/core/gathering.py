@@ -122,6 +122,7 @@ def iter_message(element: TaskMessage, body: bytes) -> TaskMessage:
         func=element.func,
         enqueued_at=element.enqueued_at,
         body=body,
+        total=element.total,
         group=element.group,
         save=element.save,
         cached=element.cached,

@@ -65,7 +65,8 @@ class TaskMessage:
     of a chain's link too. Lists of tasks are in this order."""
 
     total: int | None = None
-    """How many elements its iter has, or links its chain. None: it belongs to neither."""
+    """How many elements its iter has, or links its chain. None: it belongs to neither. With neither `iter`
+    nor `chain` it is the record of a whole iter."""
 
     iter: str | None = None
     """The id of the iter whose element this is: 32 hex digits. The name, group, `save` and `cached`

@@ -333,6 +333,22 @@ class Migration(migrations.Migration):
                     models.SmallIntegerField(default=1, editable=False, verbose_name="attempts"),
                 ),
                 ("place", models.IntegerField(default=0, editable=False)),
+                (
+                    "queue",
+                    djq.models.ExactCharField(
+                        blank=True,
+                        default="",
+                        editable=False,
+                        max_length=100,
+                        verbose_name="queue",
+                    ),
+                ),
+                (
+                    "options",
+                    models.TextField(
+                        blank=True, default="", editable=False, verbose_name="options"
+                    ),
+                ),
             ],
             options={
                 "verbose_name": "Task",

@@ -25,6 +25,7 @@ from django.db.transaction import TransactionManagementError
 from django.db.utils import Error
 
 from djq.core.call import dump_value
+from djq.core.frame import options_of
 from djq.core.gathering import RESULTS_BYTES_MAX, Gathered, refused_iter
 from djq.core.message import TRACEBACK_CHARACTERS_MAX, Finished, Outcome, TaskMessage, plain
 from djq.core.settlement import winners
@@ -59,6 +60,8 @@ COLUMNS: Mapping[str, str] = {
     "traceback": "text",
     "attempts": "integer",
     "place": "integer",
+    "queue": "text",
+    "options": "text",
 }
 """The columns of a row, with their kinds in PostgreSQL; the key comes first."""
 ROWS_MAX = 500
@@ -76,7 +79,12 @@ class DatabaseStore:
     """Outcomes in the table `djq_task`."""
 
     def __init__(
-        self, *, alias: str, save_limit: int, results_bytes_max: int = RESULTS_BYTES_MAX
+        self,
+        *,
+        alias: str,
+        save_limit: int,
+        results_bytes_max: int = RESULTS_BYTES_MAX,
+        queue: str = "",
     ) -> None:
         """Make a store; nothing is asked of the database yet.
 
@@ -84,10 +92,12 @@ class DatabaseStore:
             alias: The key of the database in DATABASES.
             save_limit: Most successes kept. 0: all of them. Below 0: only those that ask for it.
             results_bytes_max: Most bytes of all the results of an iter.
+            queue: Name of the queue whose tasks these are, for whoever sends one again. Empty: not said.
         """
         self.alias: str | None = alias
         self._alias = alias
         self._save_limit = save_limit
+        self._queue = queue
         self._chains = DatabaseChains(alias)
         self._elements = DatabaseElements(alias, results_bytes_max)
 
@@ -243,6 +253,8 @@ class DatabaseStore:
             "traceback": plain(outcome.traceback),
             "attempts": finished.attempt,
             "place": message.place,
+            "queue": self._queue,
+            "options": options_of(message),
         }
 
     def _finished(self, task: Task) -> Finished:

@@ -52,7 +52,7 @@ def test_the_whole_has_the_id_of_the_iter_and_its_options():
 
     assert (whole.id, whole.name, whole.group) == (ITER, "the-iter", "letters")
     assert (whole.save, whole.cached, whole.place) == (True, 60.0, 0)
-    assert (whole.iter, whole.total, whole.enqueued_at) == (None, None, NOON)
+    assert (whole.iter, whole.total, whole.enqueued_at) == (None, 1, NOON)
 
 
 def test_the_whole_has_the_arguments_of_all():

@@ -12,7 +12,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from djq.models import OrmQ, Schedule, Task
+from djq.wiring import wired
+from tests.django.admin_parts import act, said, user_with
 from tests.django.frozen import freeze_time
+from tests.django.sending_parts import CountingBroker
 
 pytestmark = pytest.mark.django_db
 
@@ -209,3 +212,107 @@ def test_an_action_that_fails_says_why_and_goes_on(browser):
 
     assert OrmQ.objects.count() == 1
     assert "cannot be read" in html.unescape(answer.content.decode())
+
+
+def previewed(answer):
+    """The next runs on a page, each by its day and time."""
+    assert answer.status_code == 200
+    return re.findall(r"<li[^>]*>\w+ ([\d-]+ [\d:]+)", answer.content.decode())
+
+
+def test_the_preview_shows_what_is_typed_and_saves_nothing(browser):
+    made = Schedule.objects.create(func="math.floor", schedule_type="H", name="x")
+    typed = form(browser, page_of(made)) | {"schedule_type": "D", "repeats": "2", "args": "2"}
+
+    answer = browser.post(page_of(made), typed | {"_preview": "1"})
+
+    assert previewed(answer) == ["2026-11-23 12:00:00", "2026-11-24 12:00:00"]
+    assert fields_of(answer.content.decode())["args"] == "2"
+    made.refresh_from_db()
+    assert (made.schedule_type, made.repeats, made.args) == ("H", -1, None)
+
+    browser.post(page_of(made), form_after(answer))
+    made.refresh_from_db()
+    assert (made.schedule_type, made.repeats, made.args) == ("D", 2, "2")
+
+
+def form_after(answer):
+    found = fields_of(answer.content.decode())
+    return {name: value for name, value in found.items() if not name.startswith("_")}
+
+
+def test_a_schedule_is_previewed_before_there_is_one(browser):
+    typed = form(browser, f"{LIST}add/") | {"func": "math.floor", "schedule_type": "C"}
+    assert previewed(browser.get(f"{LIST}add/")) == []
+
+    answer = browser.post(f"{LIST}add/", typed | {"cron": "30 3 * * 1", "_preview": "1"})
+
+    assert previewed(answer)[:2] == ["2026-11-30 03:30:00", "2026-12-07 03:30:00"]
+    assert not Schedule.objects.exists()
+
+
+def test_a_preview_of_what_is_wrong_says_so(browser):
+    made = Schedule.objects.create(func="math.floor")
+    typed = form(browser, page_of(made)) | {"cron": "x y", "schedule_type": "C", "_preview": "1"}
+
+    answer = browser.post(page_of(made), typed)
+
+    assert (set(errors(answer)), previewed(answer)) == ({"cron"}, [])
+
+
+def test_what_actions_do_is_said_and_stands_in_the_history(browser):
+    made = [Schedule.objects.create(func="math.floor", name=name) for name in ("a", "b")]
+
+    answer = act(browser, LIST, "pause", *[each.pk for each in made])
+
+    assert said(answer) == ["Done with 2 schedules."]
+    assert "Paused." in browser.get(f"{LIST}{made[0].pk}/history/").content.decode()
+
+
+def test_run_now_with_a_broker_that_is_away_is_a_message(browser):
+    broker = CountingBroker("tests")
+    broker.away_after = 0
+    made = Schedule.objects.create(func="math.floor", name="a")
+
+    with wired(broker=lambda _config, _key: broker):
+        answer = act(browser, LIST, "run_now", made.pk)
+
+    assert said(answer) == ["a: no answer"]
+    made.refresh_from_db()
+    assert made.task is None
+
+
+def test_who_may_look_sees_and_changes_nothing(client):
+    reader = user_with(client, "view")
+    made = Schedule.objects.create(func="math.floor", name="<b>", schedule_type="D")
+
+    text = reader.get(page_of(made)).content.decode()
+    assert ("2026-11-24 12:00:00" in text, "&lt;b&gt;" in text) == (True, True)
+    assert ("_save" in text, "_preview" in text, "<b>" in text) == (False, False, False)
+    assert 'name="action"' not in reader.get(LIST).content.decode()
+    assert reader.get(f"{LIST}add/").status_code == 403
+    for posted in ({"func": "f.g"}, {"func": "f.g", "_preview": "1"}):
+        assert reader.post(page_of(made), posted).status_code == 403
+    for action in ("pause", "run_now", "delete_selected"):
+        act(reader, LIST, action, made.pk, post="yes")
+
+    made.refresh_from_db()
+    assert (made.enabled, made.func, OrmQ.objects.count()) == (True, "math.floor", 0)
+
+
+def test_a_list_is_filtered_searched_and_sorted_as_in_the_manual(browser):
+    later = NOON + timedelta(days=40)
+    Schedule.objects.create(func="a.b", schedule_type="D", name="daily")
+    Schedule.objects.create(func="c.d", schedule_type="H", name="hourly", next_run=later)
+
+    def listed(**asked):
+        answer = browser.get(LIST, asked)
+        assert answer.status_code == 200
+        return [each.name for each in answer.context["cl"].result_list]
+
+    assert listed() == ["daily", "hourly"]
+    assert listed(q="c.d") == listed(schedule_type__exact="H") == ["hourly"]
+    assert listed(next_run__gte="2026-12-01 00:00:00+00:00") == ["hourly"]
+    assert listed(o="-2") == ["hourly", "daily"]
+    for words in ("By next run", "By schedule type", "By enabled"):
+        assert words in browser.get(LIST).content.decode()

@@ -33,12 +33,12 @@ def statements(alias, act):
 
 def test_batch_costs_one_insert(live_database):
     store = make_store(live_database)
-    batch = [finished(number, success=number % 2 == 0) for number in range(70)]
+    batch = [finished(number, success=number % 2 == 0) for number in range(60)]
 
     asked = statements(live_database, lambda: store.save(batch))
 
     assert asked == ["BEGIN", "INSERT", "COMMIT"]
-    assert Task.objects.using(live_database).count() == 70
+    assert Task.objects.using(live_database).count() == 60
 
 
 def test_large_outcomes_go_in_statements_of_their_own(live_database):

@@ -6,16 +6,21 @@ was opened a while ago must not set `next_run` or `repeats` back.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import Field, OuterRef, QuerySet, Subquery
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import Field, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
+from djq import assembly
+from djq.admin.lists import BoundedAdmin, BoundedList, count_words
 from djq.core.walltime import Kind
 from djq.exceptions import DjqError
 from djq.models import Schedule, Task
@@ -23,12 +28,32 @@ from djq.tasks import scheduling
 
 RUNS_SHOWN = 10
 ERROR_CHARACTERS_SHOWN = 100
+PREVIEW = "_preview"
+"""The name of the button."""
+
+
+class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run time
+    """The form of a schedule; asked for a preview, it is shown again and nothing is saved."""
+
+    def is_valid(self) -> bool:
+        """Whether it is to be saved."""
+        return super().is_valid() and PREVIEW not in self.data
+
+
+class ScheduleList(BoundedList):
+    """A page of schedules, with what their last tasks came to."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Read a page."""
+        super().get_results(request)
+        add_last_tasks(self.result_list)
 
 
 @admin.register(Schedule)
-class ScheduleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
-    """Schedules: list, form, preview, and what can be done with several at a time."""
+class ScheduleAdmin(BoundedAdmin):
+    """Scheduled tasks (the manual, 1.11.3): list, form, preview, and what can be done with several."""
 
+    form = ScheduleForm
     list_display = (
         *("id", "name", "func", "schedule_type", "repeats", "enabled", "next_run"),
         *("last_run", "success", "error"),
@@ -53,13 +78,21 @@ class ScheduleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic a
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Schedule]:
-        """Rows with what their last task came to: one query for a page."""
-        last = Task.objects.filter(id=OuterRef("task"))
+        """The rows where the schedules are."""
         rows: QuerySet[Schedule] = super().get_queryset(request)
-        return rows.annotate(
-            last_name=Subquery(last.values("name")[:1]),
-            last_success=Subquery(last.values("success")[:1]),
-        )
+        return rows.using(assembly.schedule_alias())
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:  # noqa: ARG002
+        """The list that reads the last tasks of a page at once."""
+        return ScheduleList
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Schedule | None:
+        """A schedule, with what its last task came to."""
+        found: Schedule | None = super().get_object(request, object_id, from_field)
+        add_last_tasks([] if found is None else [found])
+        return found
 
     def formfield_for_dbfield(
         self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any
@@ -95,8 +128,10 @@ class ScheduleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic a
     @admin.display(description=_("next runs"))
     def upcoming_runs(self, schedule: Schedule) -> str | SafeString:
         """The next runs, with what daylight saving does to them."""
-        if schedule.pk is None:
+        if not schedule.func:
             return "-"
+        if schedule._state.adding:  # noqa: SLF001 - documented all the same
+            schedule.begin_on_the_grid()
         try:
             runs = schedule.upcoming(RUNS_SHOWN)
         except DjqError as error:
@@ -121,16 +156,14 @@ class ScheduleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic a
     @admin.display(description=_("last run"))
     def last_run(self, schedule: Schedule) -> str | None:
         """The last task that has ended, as a link where there is a page for it."""
-        name, success = getattr(schedule, "last_name", None), self.success(schedule)
-        if name is None or success is None:
-            return None
-        return schedule.last_run_link(schedule.task or "", name, success)
+        last = getattr(schedule, "last", None)
+        return None if last is None else schedule.last_run_link(schedule.task or "", *last)
 
     @admin.display(description=_("success"), boolean=True)
     def success(self, schedule: Schedule) -> bool | None:
         """Whether it succeeded."""
-        found: bool | None = getattr(schedule, "last_success", None)
-        return found
+        last: tuple[str, bool] | None = getattr(schedule, "last", None)
+        return None if last is None else last[1]
 
     @admin.display(description=_("last error"))
     def error(self, schedule: Schedule) -> str:
@@ -141,25 +174,49 @@ class ScheduleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic a
     @admin.action(description=_("Pause the selected schedules"), permissions=["change"])
     def pause(self, request: HttpRequest, chosen: QuerySet[Schedule]) -> None:
         """Let them make no tasks."""
-        self._each(request, chosen, scheduling.pause)
+        self._each(request, chosen, scheduling.pause, _now("Paused."))
 
     @admin.action(description=_("Resume the selected schedules"), permissions=["change"])
     def resume(self, request: HttpRequest, chosen: QuerySet[Schedule]) -> None:
         """Let them go on with their next slots."""
-        self._each(request, chosen, scheduling.resume)
+        self._each(request, chosen, scheduling.resume, _now("Resumed."))
 
     @admin.action(description=_("Run the selected schedules now"), permissions=["change"])
     def run_now(self, request: HttpRequest, chosen: QuerySet[Schedule]) -> None:
         """Send one more task of each."""
-        self._each(request, chosen, scheduling.run_now)
+        self._each(request, chosen, scheduling.run_now, _now("Run once more."))
 
-    def _each(self, request: HttpRequest, chosen: QuerySet[Schedule], act: Any) -> None:
+    def _each(
+        self,
+        request: HttpRequest,
+        chosen: QuerySet[Schedule],
+        act: Callable[[Schedule], object],
+        said: str,
+    ) -> None:
+        """Do it with each of them; `said` is what its history says then."""
         done = 0
+        refused: list[tuple[str, str]] = []
         for schedule in chosen:
             try:
                 act(schedule)
-                done += 1
             except DjqError as error:
-                self.message_user(request, f"{schedule}: {error}", messages.ERROR)
+                refused.append((str(schedule), str(error)))
+            else:
+                done += 1
+                self.log_change(request, schedule, said)
         if done:
-            self.message_user(request, _("Done with %d of the schedules.") % done)
+            words = count_words("Done with %d schedule.", "Done with %d schedules.", done)
+            self.message_user(request, words, messages.SUCCESS)
+        self.tell_refused(request, refused)
+
+
+def add_last_tasks(schedules: Iterable[Any]) -> None:
+    """Let schedules know the name and the success of their last task that has ended: one query."""
+    rows = list(schedules)
+    # Results may be in another database, so they are no part of the query of schedules.
+    tasks = Task.objects.using(assembly.result_alias()).filter(
+        id__in={row.task for row in rows if row.task}
+    )
+    found = {id: rest for id, *rest in tasks.values_list("id", "name", "success")}
+    for row in rows:
+        row.last = found.get(row.task)

@@ -1,0 +1,9 @@
+"""The admin's pages: successful and failed tasks, schedules, and the queue of the ORM broker."""
+
+from __future__ import annotations
+
+from djq.admin.queue import QueueAdmin
+from djq.admin.schedules import ScheduleAdmin
+from djq.admin.tasks import FailureAdmin, SuccessAdmin
+
+__all__ = ["FailureAdmin", "QueueAdmin", "ScheduleAdmin", "SuccessAdmin"]
