@@ -30,8 +30,11 @@ class BrokerUnavailable(DjqError):
         *words: object,
         taken_max: int | None = None,
         changed: Mapping[str, str] | None = None,
+        sent: Collection[int] = (),
     ) -> None:
         super().__init__(*words)
+        self.sent = sent
+        """Of an `enqueue_many` the places of packages that were surely sent; the others are sent again."""
         self.changed = {} if changed is None else changed
         """Receipts, old to new, that an `extend_many` changed before it failed or beside what failed."""
         self.taken_max = taken_max

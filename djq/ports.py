@@ -22,7 +22,7 @@ from djq.core.message import Finished, TaskMessage
 from djq.core.received import Waiting
 from djq.core.report import Reporter
 from djq.core.schedules import Change, ScheduleEnd, ScheduleRow
-from djq.exceptions import TaskRefused
+from djq.exceptions import BrokerUnavailable, TaskRefused
 
 
 class Clock(Protocol):
@@ -303,8 +303,8 @@ class Broker:
     def enqueue_many(self, tasks: Sequence[str]) -> list[str | None]:
         """Send packages in order, in few round trips.
 
-        After a `TaskRefused`, raised before anything is sent if that can be, they are sent one by one, but
-        for those that it says were sent.
+        After a `TaskRefused`, raised before anything is sent if that can be, they are sent one by one, and
+        after a `BrokerUnavailable` all of them again, but for those that either says were sent.
         """
         ids: list[str | None] = []
         try:
@@ -312,6 +312,9 @@ class Broker:
                 ids.append(self.enqueue(task))  # noqa: PERF401 - the error has to know how many there are
         except TaskRefused as error:
             raise TaskRefused(*error.args, sent=range(len(ids))) from error
+        except BrokerUnavailable as error:
+            error.sent = range(len(ids))
+            raise
         return ids
 
     def enqueue_later(self, tasks: Sequence[str], seconds: float) -> list[str | None]:

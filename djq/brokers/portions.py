@@ -1,4 +1,4 @@
-"""How packages are parted into statements, and which ones the database can never take.
+"""How packages are parted into calls of the server, and which ones a database can never take.
 
 MariaDB and MySQL answer a statement that is longer than `max_allowed_packet` by hanging up, which
 looks like a server that is away: it would be sent again for ever. So what is large is measured there
@@ -7,10 +7,10 @@ first. Drivers put the values into the text of the statement, with a backslash b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from djq.exceptions import TaskRefused
+from djq.exceptions import BrokerUnavailable, TaskRefused
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -70,3 +70,13 @@ def parted(tasks: Sequence[str], most: int, size: Callable[[str], int]) -> Itera
         total += added
     if portion:
         yield portion
+
+
+def broken_off(
+    error: BrokerUnavailable | TaskRefused, sent: Collection[int], count: int
+) -> BrokerUnavailable | TaskRefused:
+    """Make the error of a batch say which of its packages, so many in all, were surely sent before it."""
+    if not sent:
+        return error
+    kind = TaskRefused if isinstance(error, TaskRefused) else BrokerUnavailable
+    return kind(f"{error}; {len(sent):,} of {count:,} packages were sent", sent=sent)

@@ -12,6 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from djq.brokers.one_client import OneClient
+from djq.brokers.portions import broken_off
 from djq.exceptions import BrokerUnavailable, TaskRefused
 from djq.ports import Broker
 
@@ -265,14 +266,7 @@ def in_part(
         for place, entry in enumerate(entries)
         if not is_failed(told.get(entry["Id"], _UNSAID))
     ]
-    if not sent:
-        return error
-    words = f"{error}; {len(sent):,} of {len(entries):,} packages were sent"
-    return (
-        TaskRefused(words, sent=sent)
-        if isinstance(error, TaskRefused)
-        else BrokerUnavailable(words)
-    )
+    return broken_off(error, sent, len(entries))
 
 
 def _code(told: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ stops nobody: a hook is told of and left out, and a link is a failure like any o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 import attrs
@@ -21,7 +21,7 @@ from djq.core.gathering import Gathered
 from djq.core.message import Finished, TaskMessage
 from djq.core.protocol import Settled
 from djq.core.settlement import bare, failure, winners
-from djq.exceptions import StoreRefused, StoreUnavailable
+from djq.exceptions import BrokerUnavailable, StoreRefused, StoreUnavailable
 from djq.ports import Broker, Clock, ResultStore
 
 
@@ -47,6 +47,10 @@ class Batch:
     """Hooks that can never be sent."""
     unsent: list[Finished] = attrs.Factory(list)
     """Failures of links that can never be sent, and of those that will never run for that."""
+    sent: set[str] = attrs.Factory(set)
+    """Ids of hooks and links that were sent, by an earlier try as well."""
+    handed: set[int] = attrs.Factory(set)
+    """Tickets of what an earlier try has put in the queue again."""
     unmarked: list[TaskMessage] = attrs.Factory(list)
     """Links that were sent, and of which the store is still to be told."""
     returned: list[Settled] = attrs.Factory(list)
@@ -132,18 +136,17 @@ class Followers:
     ) -> list[Finished]:
         """Send what follows; gives the failures, saved, of the links that can never be sent."""
         messages = [*(hook for _, hook in hooks.values()), *links.values()]
-        refused = send_all(self._broker, self._codec, [pack(message) for message in messages])
+        refused = self._send_once(messages, batch)
         batch.unfollowed += [
-            HookFailed(task.id, task.name, hook.func, task.group, 0, refused[place], "")
-            for place, (task, hook) in enumerate(hooks.values())
-            if place in refused
+            HookFailed(task.id, task.name, hook.func, task.group, 0, refused[hook.id], "")
+            for task, hook in hooks.values()
+            if hook.id in refused
         ]
-        places = dict(enumerate(links.values(), len(hooks)))
-        batch.unmarked += [link for place, link in places.items() if place not in refused]
+        batch.unmarked += [link for link in links.values() if link.id not in refused]
         failed = []
-        for place, link in places.items():
-            if place in refused:
-                line = f"TaskRefused: it could not be sent: {refused[place]}"
+        for link in links.values():
+            if link.id in refused:
+                line = f"TaskRefused: it could not be sent: {refused[link.id]}"
                 failed.append(Finished(link, failure(line, self._clock.now()), attempt=0))
         failed += [link for one in failed for link in stopped_links(one)]
         if failed:
@@ -153,6 +156,22 @@ class Followers:
                 failed = self.save_apart(failed, batch)
             batch.unsent += failed
         return failed
+
+    def _send_once(self, messages: Iterable[TaskMessage], batch: Batch) -> dict[str, str]:
+        """Send what no earlier try has; gives the ids of those that can never be sent, and why."""
+        left = [message for message in messages if message.id not in batch.sent]
+        sent: Collection[int] = ()
+        try:
+            refused = send_all(self._broker, self._codec, [pack(message) for message in left])
+            sent = set(range(len(left))) - refused.keys()
+        except BrokerUnavailable as error:
+            sent = error.sent
+            raise
+        finally:
+            # A unit that breaks off takes back what was sent in it.
+            if not self._one_unit:
+                batch.sent.update(left[place].id for place in sent)
+        return {left[place].id: reason for place, reason in refused.items()}
 
     def _save_alone(self, failed: Finished, batch: Batch) -> Finished:
         try:

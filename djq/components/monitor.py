@@ -268,13 +268,21 @@ class Monitor:
         if back and self._broker.receipts:
             self._release(back)
         elif back:
-            frames = [item.delivery.frame for item, _ in back]
-            refused = send_all(self._broker, self._codec, frames)
-            batch.returned = [
-                self._failed(item, f"TaskRefused: it could not be handed back: {refused[place]}")
-                for place, (item, _) in enumerate(back)
-                if place in refused
-            ]
+            self._send_back([item for item, _ in back if item.ticket not in batch.handed], batch)
+
+    def _send_back(self, items: Sequence[Settled], batch: Batch) -> None:
+        """Put packages in a queue that keeps none while they are out; those that no earlier try has."""
+        try:
+            refused = send_all(self._broker, self._codec, [item.delivery.frame for item in items])
+        except BrokerUnavailable as error:
+            # What was sent in a unit is taken back with it.
+            if not self._one_unit:
+                batch.handed.update(items[place].ticket for place in error.sent)
+            raise
+        batch.returned = [
+            self._failed(items[place], f"TaskRefused: it could not be handed back: {reason}")
+            for place, reason in refused.items()
+        ]
 
     def _release(self, back: Sequence[tuple[Settled, str | None]]) -> None:
         for verdict, begun in ((Verdict.HAND_BACK, True), (Verdict.HAND_BACK_UNBEGUN, False)):

@@ -92,6 +92,12 @@ class Sending:
     """Monotonic seconds after which it is somebody else's."""
 
 
+def _take_off(sending: Sending, done: Sequence[Item]) -> None:
+    """These have been sent, or never will be."""
+    ids = {item.task_id for item in done}
+    sending.items = [item for item in sending.items if item.task_id not in ids]
+
+
 class Scheduler:
     """One batch a step."""
 
@@ -238,9 +244,14 @@ class Scheduler:
             self._sending = None
             return
         for name in dict.fromkeys(item.queue for item in sending.items):
-            lost = self._enqueue([item for item in sending.items if item.queue == name])
+            own = [item for item in sending.items if item.queue == name]
+            try:
+                lost = self._enqueue(own)
+            except BrokerUnavailable as error:
+                _take_off(sending, [own[place] for place in error.sent])
+                raise
             # What one queue has taken is not sent to it again because another one is away.
-            sending.items = [item for item in sending.items if item.queue != name]
+            _take_off(sending, own)
             self._mark(lost)
         self._broker_pauses.answered()
         self._store.sent(sending.token, sending.ids)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from djq.core.codec import Codec
-from djq.exceptions import TaskRefused
+from djq.exceptions import BrokerUnavailable, TaskRefused
 from djq.ports import Broker
 
 
@@ -29,7 +29,8 @@ def send_all(broker: Broker, codec: Codec, frames: Sequence[bytes]) -> dict[int,
     """Enqueue tasks, in order; gives the places of those that can never be sent, and why.
 
     Raises:
-        BrokerUnavailable: Some may have been sent; it is safe to do it again.
+        BrokerUnavailable: Some may have been sent; it is safe to do it again. It has the places of those that
+            surely were, which need not be.
     """
     refused: dict[int, str] = {}
     packages: dict[int, str] = {}
@@ -40,7 +41,11 @@ def send_all(broker: Broker, codec: Codec, frames: Sequence[bytes]) -> dict[int,
             refused[place] = str(error)
     if packages:
         places = list(packages)
-        never = send_packages(broker, list(packages.values()))
+        try:
+            never = send_packages(broker, list(packages.values()))
+        except BrokerUnavailable as error:
+            error.sent = [places[at] for at in error.sent]
+            raise
         refused |= {places[at]: reason for at, reason in never.items()}
     return refused
 
@@ -54,14 +59,18 @@ def send_packages(broker: Broker, packages: Sequence[str]) -> dict[int, str]:
     try:
         broker.enqueue_many(packages)
     except TaskRefused as error:
-        sent = error.sent
+        sent = set(error.sent)
     else:
         return {}
     refused: dict[int, str] = {}
-    for place, package in enumerate(packages):
+    for place in sorted(set(range(len(packages))) - sent):
         try:
-            if place not in sent:
-                broker.enqueue(package)
+            broker.enqueue(packages[place])
         except TaskRefused as error:
             refused[place] = str(error)
+        except BrokerUnavailable as error:
+            error.sent = sent
+            raise
+        else:
+            sent.add(place)
     return refused

@@ -17,7 +17,7 @@ from djq.conf import get_config
 from djq.core.codec import Codec
 from djq.core.config import Config
 from djq.core.options import Options
-from djq.exceptions import BrokerUnavailable
+from djq.exceptions import BrokerUnavailable, TaskRefused
 from djq.ports import Broker
 from djq.wiring import wiring
 
@@ -70,10 +70,11 @@ class Road:
         """Send tasks in order, hundreds in a round trip; or run them, one after the other.
 
         Raises:
-            TaskRefused: One is too large. With a queue in a database nothing is sent then.
+            TaskRefused: One is too large. With a queue in a database nothing is sent then; of what another
+                took of them it has the places, as `sent`.
             BrokerUnavailable: The broker did not take them. With a queue in a database nothing is
                 sent then; with another some may have been, if there are more than fit in one call: it
-                says how many.
+                says how many, and has the places of those that surely were.
             StoreUnavailable: A task that ran here could not be saved.
         """
         if self.broker is None:
@@ -133,10 +134,15 @@ def _enqueue(broker: Broker, packages: Iterable[str]) -> None:
             for bulk in chain([first], bulks):
                 broker.enqueue_many(bulk)
                 sent += len(bulk)
-    except BrokerUnavailable as error:
+    except (BrokerUnavailable, TaskRefused) as error:
+        if broker.database is not None:
+            error.sent = ()
         if broker.database is not None or not sent:
             raise
-        raise BrokerUnavailable(f"{error}; the first {sent:,} tasks had been sent") from error
+        kind = TaskRefused if isinstance(error, TaskRefused) else BrokerUnavailable
+        places = [*range(sent), *(sent + place for place in error.sent)]
+        words = f"{error}; the first {sent:,} tasks had been sent"
+        raise kind(words, sent=places) from error
 
 
 def _bulks(packages: Iterable[str]) -> Iterator[list[str]]:

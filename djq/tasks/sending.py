@@ -83,9 +83,12 @@ def async_tasks(calls: Iterable[Call], /, **options: Any) -> list[str]:
         The ids of the tasks, in order.
 
     Raises:
-        TaskRefused: One of them cannot be queued as it is; nothing was sent. The message says which.
+        TaskRefused: One of them cannot be queued as it is; nothing was sent. The message says which. Where
+            only the broker's server knows that it takes no such task, others may have been sent by then:
+            the error has their places, as `sent`.
         BrokerUnavailable: The broker did not take them. A queue in a database has none of them then;
-            another may have some, if they are more than 500, and it says how many.
+            another may have some, if they are more than fit in one call. It says how many, and has the
+            places of those that surely were sent, as `sent`.
     """
     common, rest = split(options)
     if rest:

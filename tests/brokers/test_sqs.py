@@ -91,8 +91,12 @@ def test_batch_that_broke_off_says_how_many_of_it_were_sent(broker, tampered):
     fails = failing("send_message_batch", "11", "InternalError")
     tampered.instead["send_message_batch"] = [fails, fails, fails]
 
-    with pytest.raises(BrokerUnavailable, match=r"InternalError.*; 19 of 30 packages were sent"):
+    with pytest.raises(
+        BrokerUnavailable, match=r"InternalError.*; 19 of 30 packages were sent"
+    ) as caught:
         broker.enqueue_many([str(number) for number in range(30)])
+
+    assert sorted({*range(30)} - {*caught.value.sent}) == [11, *range(20, 30)]
 
 
 def test_what_the_answer_has_no_word_of_is_not_sent_again(broker, tampered, sqs_server):

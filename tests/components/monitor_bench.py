@@ -36,6 +36,8 @@ class RecordingBroker(Broker):
         self.away = set()
         self.refuses = set()
         """Names of the tasks that it can never take."""
+        self.takes = None
+        """Of a batch it takes so many, and goes away then. None: all."""
         self.renewals = {}
         self.unextended = set()
         """Receipts whose leases it cannot extend."""
@@ -50,7 +52,9 @@ class RecordingBroker(Broker):
         for message in messages:
             if message.name in self.refuses:
                 raise TaskRefused(f"{message.name} is too large for this queue")
-        self.note("enqueue", messages)
+        self.note("enqueue", messages[: self.takes])
+        if self.takes is not None:
+            raise BrokerUnavailable("gone in the midst of it", sent=range(self.takes))
         return [None for _ in tasks]
 
     def enqueue(self, task):

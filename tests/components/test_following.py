@@ -9,6 +9,7 @@ from djq.core.call import load_call
 from djq.core.events import ServiceAway, TaskSaved, TaskUnsaved
 from djq.core.frame import pack, unpack
 from djq.core.protocol import Verdict
+from djq.exceptions import StoreUnavailable
 from tests.components.chain_bench import HOOK, ChainBench, failed, succeeded
 from tests.core.chain_samples import CHAIN, chain, link
 
@@ -169,6 +170,43 @@ def test_a_result_that_makes_the_next_link_too_large_is_its_failure():
 
     assert (outcomes["link-1"], outcomes["link-2"]) == ("TaskRefused", STOPPED)
     assert "more than the 3,000 that the broker (OrderlyBroker) takes" in line
+
+
+# A broker that goes in the midst of a batch.
+
+
+@each_database
+def test_what_was_sent_before_the_broker_went_is_not_sent_again_unless_it_was_undone(one_database):
+    bench = ChainBench(one_database=one_database)
+    bench.broker.takes = 2
+    bench.give(succeeded(chain(2, hook=HOOK)), succeeded(attrs.evolve(link(7), hook=HOOK)))
+    between = len(bench.sent)
+    bench.broker.takes = None
+    bench.settle()
+
+    assert between == (0 if one_database else 2)
+    assert bench.hooks == [("link-0", True), ("link-7", True)]
+    assert [message.name for message in bench.sent_links] == ["link-1"]
+    assert bench.store._sent == {CHAIN: 2}
+
+
+def test_what_was_sent_before_the_store_went_is_not_sent_again():
+    """A link that is refused has a failure, which is kept before its own hook is sent."""
+    bench = ChainBench()
+    bench.broker.refuses = {"link-1"}
+    save, saves = bench.store.save, []
+
+    def save_once(batch):
+        saves.append(len(batch))
+        if len(saves) == 2:
+            raise StoreUnavailable("no answer")
+        return save(batch)
+
+    bench.store.save = save_once
+    bench.end(succeeded(chain(2, hook=HOOK)))
+
+    assert len(saves) == 3
+    assert bench.hooks == [("link-0", True), ("link-1", False)]
 
 
 # Delivered again.

@@ -250,6 +250,23 @@ def test_what_is_handed_back_without_receipts_is_sent_as_it_came():
 
 
 @pytest.mark.parametrize("one_database", [False, True])
+def test_what_was_handed_back_before_the_broker_went_is_not_sent_again_unless_it_was_undone(
+    one_database,
+):
+    bench = Bench(receipts=False, one_database=one_database)
+    bench.broker.takes = 2
+    unbegun = {"verdict": Verdict.HAND_BACK_UNBEGUN, "receipt": None}
+    bench.keep(*[parts.settled(number, **unbegun) for number in (1, 2, 3)])
+    bench.broker.takes = None
+    bench.settle()
+    sent = [[message.name for message in messages] for _, messages in bench.journal.of("enqueue")]
+
+    again = ["task-1", "task-2"] if one_database else []
+    assert sent == [["task-1", "task-2"], [*again, "task-3"]]
+    assert bench.kept_tickets == [1, 2, 3]
+
+
+@pytest.mark.parametrize("one_database", [False, True])
 @pytest.mark.parametrize("by", ["the broker", "its limit", "the setting"])
 def test_what_cannot_be_handed_back_is_kept_as_a_failure_that_says_so(by, one_database):
     max_payload = 1_000 if by == "the setting" else 1_000_000

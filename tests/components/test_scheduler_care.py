@@ -140,6 +140,26 @@ def test_a_lost_answer_of_the_broker_sends_the_same_task_again():
     assert first == second
 
 
+def test_what_the_broker_took_before_it_went_is_not_sent_again():
+    scene = Scheduling(shared=False)
+    for _ in range(3):
+        scene.add(schedule_type="H")
+    send = scene.broker.enqueue_many
+
+    def break_off(tasks):
+        send(tasks[1:])
+        raise BrokerUnavailable("gone in the midst of it", sent=[1, 2])
+
+    scene.broker.enqueue_many = break_off
+    wait = scene.run()
+    scene.broker.enqueue_many = send
+    scene.clock.advance(wait.seconds)
+    scene.run()
+
+    assert sorted(message.schedule for message in scene.sent()) == [1, 2, 3]
+    assert {scene.row(id).pending for id in (1, 2, 3)} == {""}
+
+
 def test_in_one_transaction_nothing_is_sent_when_the_row_cannot_be_written():
     scene = Scheduling()
     scene.add(schedule_type="H")

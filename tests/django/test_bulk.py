@@ -10,6 +10,7 @@ from django.db import transaction
 from djq.core.call import load_call
 from djq.exceptions import BrokerUnavailable, TaskRefused
 from djq.models import OrmQ, Task
+from djq.ports import Broker
 from djq.tasks import async_tasks, queue_size, result, result_group
 from djq.tasks.road import BULK
 from tests.django import task_samples as samples
@@ -187,10 +188,30 @@ class BreaksAtTheSecond(CountingBroker):
 def test_another_queue_tells_how_many_it_has(broker):
     broker.away_after = 2
 
-    with pytest.raises(BrokerUnavailable, match="no answer; the first 1,000 tasks had been sent"):
+    words = "no answer; the first 1,000 tasks had been sent"
+    with pytest.raises(BrokerUnavailable, match=words) as caught:
         async_tasks(["builtins.list"] * (2 * BULK + 1), broker=broker)
 
     assert len(broker.sent()) == 1_000
+    assert list(caught.value.sent) == list(range(1_000))
+
+
+def test_another_queue_that_refuses_one_of_the_second_bulk_tells_what_it_has(broker):
+    take = broker.enqueue_many
+
+    def refuse_the_third(tasks):
+        if broker.calls:
+            take(tasks[:2])
+            raise TaskRefused("not this one", sent=[0, 1])
+        return take(tasks)
+
+    broker.enqueue_many = refuse_the_third
+
+    with pytest.raises(TaskRefused, match="not this one; the first 500 tasks had") as caught:
+        async_tasks(["builtins.list"] * (BULK + 4), broker=broker)
+
+    assert len(broker.sent()) == BULK + 2
+    assert list(caught.value.sent) == list(range(BULK + 2))
 
 
 @pytest.mark.parametrize("tasks", [2, BULK + 1])
@@ -203,15 +224,20 @@ def test_another_queue_that_has_none_tells_of_none(broker, tasks):
     assert str(caught.value) == "no answer"
 
 
-def test_a_queue_in_a_database_has_all_or_none():
+@pytest.mark.parametrize("sends_one_by_one", [False, True])
+def test_a_queue_in_a_database_has_all_or_none(sends_one_by_one):
     broker = BreaksAtTheSecond()
     broker.away_after = 1
+    if sends_one_by_one:
+        broker.away_after = BULK + 2
+        broker.enqueue_many = lambda tasks: Broker.enqueue_many(broker, tasks)
+        broker.enqueue = lambda task: BreaksAtTheSecond.enqueue_many(broker, [task])[0]
 
     with pytest.raises(BrokerUnavailable) as caught:
-        async_tasks(["builtins.list"] * (BULK + 1), broker=broker)
+        async_tasks(["builtins.list"] * (BULK + 5), broker=broker)
 
     assert "had been sent" not in str(caught.value)
-    assert OrmQ.objects.count() == 0
+    assert (OrmQ.objects.count(), list(caught.value.sent)) == (0, [])
 
 
 def test_the_queue_of_the_settings_takes_thousands_in_order():
