@@ -43,18 +43,20 @@ class ScheduleBase(ScheduleChoices, models.Model):
     THE_SCHEDULERS_OWN = ("task", "anchor", "pending", "held_until", "unfinished", "sent_at")
     """Fields that an object read a while ago must not write back."""
 
-    func = models.CharField(_("function"), max_length=256, help_text="e.g. module.tasks.function")
+    func = models.CharField(
+        _("function"), max_length=256, help_text=_("e.g. module.tasks.function")
+    )
     hook = models.CharField(
         _("hook"),
         max_length=256,
         null=True,
         blank=True,
-        help_text="e.g. module.tasks.result_function",
+        help_text=_("e.g. module.tasks.result_function"),
     )
-    args = models.TextField(_("args"), null=True, blank=True, help_text="e.g. 1, 2, 'John'")
-    kwargs = models.TextField(_("kwargs"), null=True, blank=True, help_text="e.g. x=1, y=2")
+    args = models.TextField(_("args"), null=True, blank=True, help_text=_("e.g. 1, 2, 'John'"))
+    kwargs = models.TextField(_("kwargs"), null=True, blank=True, help_text=_("e.g. x=1, y=2"))
     q_options = models.TextField(
-        _("options"), blank=True, default="", help_text="e.g. timeout=30, group='reports'"
+        _("options"), blank=True, default="", help_text=_("e.g. timeout=30, group='reports'")
     )
     schedule_type = models.CharField(
         _("schedule type"), max_length=2, choices=ScheduleChoices.TYPE, default=ScheduleChoices.ONCE
@@ -68,7 +70,7 @@ class ScheduleBase(ScheduleChoices, models.Model):
     next_run = MomentField(_("next run"), default=present, null=True)
     task = models.CharField(max_length=100, null=True, editable=False)
     cron = models.CharField(
-        _("cron"), max_length=100, null=True, blank=True, help_text="e.g. 0 3 * * *"
+        _("cron"), max_length=100, null=True, blank=True, help_text=_("e.g. 0 3 * * *")
     )
     time_zone = models.CharField(
         _("time zone"),

@@ -14,6 +14,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import Field, QuerySet
 from django.http import HttpRequest
+from django.utils import dateformat
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _now
@@ -21,6 +22,7 @@ from django.utils.translation import gettext_lazy as _
 
 from djq import assembly
 from djq.admin.lists import BoundedAdmin, BoundedList, count_words
+from djq.core.schedule_checks import UpcomingRun
 from djq.core.walltime import Kind
 from djq.exceptions import DjqError
 from djq.models import Schedule, Task
@@ -146,7 +148,7 @@ class ScheduleAdmin(BoundedAdmin):
                     ""
                     if run.kind is Kind.PLAIN
                     else format_html(' class="djq-{}"', run.kind.name.lower()),
-                    str(run),
+                    _as_text(run),
                 )
                 for run in runs
             ],
@@ -220,3 +222,16 @@ def add_last_tasks(schedules: Iterable[Any]) -> None:
     found = {id: rest for id, *rest in tasks.values_list("id", "name", "success")}
     for row in rows:
         row.last = found.get(row.task)
+
+
+NOTES = {
+    Kind.GAP: _("gap: %s does not exist that day, clocks go forward"),
+    Kind.OVERLAP: _("overlap: %s comes twice that day, clocks go back"),
+}
+
+
+def _as_text(run: UpcomingRun) -> str:
+    """As the run writes itself, in the language of the page."""
+    moment = dateformat.format(run.at, "D Y-m-d H:i:s O")
+    note = NOTES.get(run.kind)
+    return moment if note is None else f"{moment} ({note % f'{run.meant:%H:%M}'})"
