@@ -142,6 +142,11 @@ def _part_of(module: str, install: str) -> Any:
             f"installed: pip install '{install}'. To queue tasks in the default database "
             "instead, write Q_CLUSTER = {'orm': 'default'}."
         ) from error
+    except Exception as error:
+        raise ConfigError(
+            "The broker that Q_CLUSTER chooses needs a library that cannot be imported: "
+            f"{type(error).__name__}: {error}. Install it anew: pip install --upgrade '{install}'."
+        ) from error
 
 
 def broker_of_this_thread(list_key: str | None = None) -> Broker:
@@ -375,9 +380,10 @@ def _custom(path: str, list_key: str) -> Broker:
     module, _, name = path.rpartition(".")
     try:
         kind = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:
+        # A module is anybody's code, and raises anything.
         raise ConfigError(
-            f"Q_CLUSTER['broker_class'] = {path!r} cannot be imported: {error}"
+            f"Q_CLUSTER['broker_class'] = {path!r} cannot be imported: {type(error).__name__}: {error}"
         ) from error
     if not (isinstance(kind, type) and issubclass(kind, Broker)):
         raise ConfigError(

@@ -76,8 +76,9 @@ def check_broker_class(**_: Any) -> list[checks.CheckMessage]:
     path = config.broker_class
     try:
         candidate = import_string(path)
-    except ImportError as error:
-        message = f"Q_CLUSTER['broker_class'] is {path!r}, which cannot be imported: {error}"
+    except Exception as error:  # noqa: BLE001 - a module is anybody's code, and raises anything
+        told = f"{type(error).__name__}: {error}"
+        message = f"Q_CLUSTER['broker_class'] is {path!r}, which cannot be imported: {told}"
         return [checks.Error(message, hint="Correct the path or the module.", id=f"{TAG}.E008")]
     return list(broker_class_problems(path, candidate))
 

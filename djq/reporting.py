@@ -92,15 +92,22 @@ def _own(name: str) -> Any:
             f"The error reporter {name!r} in Q_CLUSTER needs the package {error.name}, which is not "
             f"installed: pip install '{install}'."
         ) from error
+    except Exception as error:
+        raise ConfigError(
+            f"The error reporter {name!r} in Q_CLUSTER needs a library that cannot be imported: "
+            f"{type(error).__name__}: {error}. Install it anew: pip install --upgrade '{install}'."
+        ) from error
     return getattr(found, kind)
 
 
 def _custom(path: str, options: Mapping[str, Any]) -> Callable[[], Reporter]:
     try:
         found = import_string(path)
-    except ImportError as error:
+    except Exception as error:
+        # A module is anybody's code, and raises anything.
         raise ConfigError(
-            f"Q_CLUSTER['error_reporter'] names {path!r}, which cannot be imported: {error}"
+            f"Q_CLUSTER['error_reporter'] names {path!r}, which cannot be imported: "
+            f"{type(error).__name__}: {error}"
         ) from error
     if isinstance(found, type) and callable(getattr(found, "report", None)):
         return partial(found, **options)

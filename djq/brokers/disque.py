@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, Protocol
 
@@ -35,7 +35,7 @@ from djq.brokers.disque_jobs import (
     working,
 )
 from djq.brokers.one_client import OneClient
-from djq.brokers.portions import CHARACTERS_MAX, parted
+from djq.brokers.portions import CHARACTERS_MAX, parted, tell_sent
 from djq.core.received import Received, Waiting
 from djq.exceptions import BrokerUnavailable, TaskRefused
 from djq.ports import Broker
@@ -65,6 +65,10 @@ _WORDS = {
     "MAXLEN": "the queue is full",
 }
 """What errors mean, by their first words."""
+
+
+class _Unreached(BrokerUnavailable):
+    """No node could be asked: nothing was done."""
 
 
 class Client(Protocol):
@@ -160,14 +164,16 @@ class DisqueBroker(OneClient, Broker):
         # Half of its life has to be left when it is due, and more than that for the lease.
         options: list[Any] = ["RETRY", self._retry, "TTL", TTL_SECONDS + 2 * delay]
         options += ["DELAY", delay] if delay else []
-        sent: list[str] = []
+        sent: dict[int, str] = {}
+        first = 0
         try:
             for portion in parted(tasks, CHARACTERS_MAX, len):
-                self._add(portion, options, sent)
-        except (BrokerUnavailable, TaskRefused):
-            self._take_back(sent)
+                self._add(portion, options, first, sent)
+                first += len(portion)
+        except (BrokerUnavailable, TaskRefused) as error:
+            tell_sent(error, self._take_back(sent), len(tasks))
             raise
-        return list(sent)
+        return list(sent.values())
 
     def dequeue(self, limit: int = 1) -> list[Received]:
         if limit < 1:
@@ -241,8 +247,10 @@ class DisqueBroker(OneClient, Broker):
         version = re.search(rb"disque_version:(\S+)", self._ask("INFO", "server"))
         return f"Disque {version[1].decode()}" if version else "Disque"
 
-    def _add(self, tasks: Sequence[str], options: Sequence[Any], sent: list[str]) -> None:
-        """Send one portion, and note the ids; with fewer copies where nodes are missing."""
+    def _add(
+        self, tasks: Sequence[str], options: Sequence[Any], first: int, sent: dict[int, str]
+    ) -> None:
+        """Send one portion, and note the ids by their places; with fewer copies where nodes are missing."""
         # They wait for their copies one after the other.
         patience = max(ADD_MILLISECONDS_MIN, ADD_MILLISECONDS // len(tasks))
         commands = [("ADDJOB", self._queue, task.encode(), patience, *options) for task in tasks]
@@ -255,16 +263,28 @@ class DisqueBroker(OneClient, Broker):
                 for place, told in zip(short, self._ask_all(fewer), strict=True):
                     answers[place] = told
         refused = [answer for answer in answers if isinstance(answer, ResponseError)]
-        sent += [answer.decode() for answer in answers if not isinstance(answer, ResponseError)]
+        places = enumerate(answers, first)
+        sent |= {at: told.decode() for at, told in places if not isinstance(told, ResponseError)}
         if refused:
             raise self._told(refused[0])
 
-    def _take_back(self, sent: Sequence[str]) -> None:
-        """Delete what was sent of a batch that failed, if that can be, so that it can be sent again."""
-        try:
-            self._tell("FASTACK", sent)
-        except BrokerUnavailable:
-            return
+    def _take_back(self, sent: Mapping[int, str]) -> list[int]:
+        """Delete what was sent of a batch that failed, so that it can be sent again.
+
+        Gives the places of what surely stays, since no node could be asked for that.
+        """
+        places = list(sent)
+        while places:
+            some = places[:ONE_CALL_MAX]
+            try:
+                self._tell("FASTACK", [sent[place] for place in some])
+            except _Unreached:
+                break
+            except BrokerUnavailable:
+                # It may have been done all the same.
+                return places[ONE_CALL_MAX:]
+            places = places[ONE_CALL_MAX:]
+        return places
 
     def _held(self, receipts: Iterable[str]) -> list[str]:
         """Those of deliveries that are not over.
@@ -311,13 +331,14 @@ class DisqueBroker(OneClient, Broker):
     def _ask_all(self, commands: Iterable[Sequence[Any]]) -> list[Any]:
         """One round trip; nothing is said twice, since nobody knows what an unheard answer was."""
         try:
-            with _served(self._queue):
+            with _served(self._queue, _Unreached):
                 # Nothing was sent yet: another node will do as well.
                 if self._client is not None and not self._client.is_open():
                     self.close()
                 if self._client is None:
                     self._client = self._nodes.connect()
                 client: Client = self._client
+            with _served(self._queue):
                 return client.ask(*commands)
         except BrokerUnavailable:
             self.close()
@@ -354,11 +375,11 @@ class DisqueBroker(OneClient, Broker):
 
 
 @contextmanager
-def _served(queue: str) -> Iterator[None]:
+def _served(queue: str, kind: type[BrokerUnavailable] = BrokerUnavailable) -> Iterator[None]:
     """Turn a driver's error into `BrokerUnavailable`."""
     try:
         yield
     except (RedisError, OSError) as error:
-        raise BrokerUnavailable(
+        raise kind(
             f"Disque did not serve the queue {queue!r}: {type(error).__name__}: {error}"
         ) from error

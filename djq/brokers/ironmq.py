@@ -23,7 +23,7 @@ from requests import HTTPError, RequestException, Response
 from urllib3.exceptions import HTTPError as LowerError
 
 from djq.brokers.one_client import OneClient
-from djq.brokers.portions import parted
+from djq.brokers.portions import parted, tell_sent
 from djq.core.leases import extended_one_by_one
 from djq.core.received import Received, Waiting
 from djq.exceptions import BrokerUnavailable, TaskRefused
@@ -106,6 +106,7 @@ class IronMqBroker(OneClient, Broker):
 
         Raises:
             TaskRefused: One is larger than the service takes.
+            BrokerUnavailable: The calls before that were answered; the error says what was sent by them.
         """
         return self.enqueue_later(tasks, 0)
 
@@ -130,8 +131,11 @@ class IronMqBroker(OneClient, Broker):
             for hundred in _hundreds(tasks):
                 for portion in parted(hundred, CALL_CHARACTERS_MAX, _size):
                     ids += self._post(portion, {"delay": delay} if delay > 0 else {})
-        except TaskRefused:
-            self._take_back(ids)
+        except TaskRefused as error:
+            tell_sent(error, self._take_back(ids), len(tasks))
+            raise
+        except BrokerUnavailable as error:
+            tell_sent(error, range(len(ids)), len(tasks))
             raise
         return list(ids)
 
@@ -240,18 +244,22 @@ class IronMqBroker(OneClient, Broker):
                 ) from error
             return [str(id) for _, id in zip(portion, told["ids"], strict=True)]
 
-    def _take_back(self, ids: Sequence[str]) -> None:
+    def _take_back(self, ids: Sequence[str]) -> Sequence[int]:
         """Delete what was sent of a batch that was refused in part: it will be sent again one by one.
 
-        What somebody has by then stays, and is run twice.
+        What somebody has by then stays, and is run twice. Gives the places of what surely stays, since the
+        service is away before it was asked for that.
         """
+        asked = 0
         with suppress(BrokerUnavailable):
             for some in _hundreds(ids):
+                asked += len(some)
                 with self._served(*LOST) as queue:
                     _heard(queue.delete_multiple(ids=some))
                     continue
                 for id in some:
                     self.delete(id)
+        return range(asked, len(ids))
 
     def _delete_all(self, held: Sequence[tuple[str, tuple[str, str]]]) -> bool:
         """Delete messages by one request; False when one of the leases among them was lost."""

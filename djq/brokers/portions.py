@@ -72,11 +72,8 @@ def parted(tasks: Sequence[str], most: int, size: Callable[[str], int]) -> Itera
         yield portion
 
 
-def broken_off(
-    error: BrokerUnavailable | TaskRefused, sent: Collection[int], count: int
-) -> BrokerUnavailable | TaskRefused:
-    """Make the error of a batch say which of its packages, so many in all, were surely sent before it."""
-    if not sent:
-        return error
-    kind = TaskRefused if isinstance(error, TaskRefused) else BrokerUnavailable
-    return kind(f"{error}; {len(sent):,} of {count:,} packages were sent", sent=sent)
+def tell_sent(error: BrokerUnavailable | TaskRefused, sent: Collection[int], count: int) -> None:
+    """Let the error of a batch of so many packages say which of them were surely sent before it."""
+    if sent:
+        error.sent = sent
+        error.args = (f"{error}; {len(sent):,} of {count:,} packages were sent",)

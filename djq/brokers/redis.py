@@ -198,24 +198,26 @@ class ConnectedToRedis(OneClient, Broker):
         Where the server refuses one or is gone, those before it are taken back, as far as they still wait.
         """
         told: list[Any] = []
-        stay = 0
+        sent = [0]
+        """How many packages there were before the first portion, before the second, and so on."""
         try:
             for portion in parted(tasks, CHARACTERS_MAX, len):
                 told.append(send([task.encode() for task in portion]))
-                stay += len(portion)
+                sent.append(sent[-1] + len(portion))
         except BrokerUnavailable as error:
             try:
                 while told:
-                    stay -= self._take_back(told.pop())
+                    self._take_back(told.pop())
+                    sent.pop()
             except BrokerUnavailable:
-                raise BrokerUnavailable(
-                    f"{error}; the first {stay:,} of {len(tasks):,} packages were sent"
-                ) from error
+                words = f"{error}; the first {sent[-1]:,} of {len(tasks):,} packages were sent"
+                # The last portion of these may have been taken back all the same.
+                raise BrokerUnavailable(words, sent=range(sent[-2])) from error
             raise
         return told
 
-    def _take_back(self, told: Any) -> int:
-        """Remove a portion by what sending it told; gives how many packages it had."""
+    def _take_back(self, told: Any) -> None:
+        """Remove a portion by what sending it told."""
         raise NotImplementedError
 
     def _now(self) -> int | str:
@@ -288,10 +290,9 @@ class RedisBroker(ConnectedToRedis):
             client.rpush(self._key, *packages)
         return "", packages
 
-    def _take_back(self, told: tuple[Any, list[bytes]]) -> int:
+    def _take_back(self, told: tuple[Any, list[bytes]]) -> None:
         number, packages = told
         self._run(_TAKE_BACK, self._keys, number, *packages)
-        return len(packages)
 
     def _take(self, limit: int) -> tuple[float, Sequence[bytes]]:
         most = min(limit, ONE_CALL_MAX)

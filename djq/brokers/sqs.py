@@ -19,6 +19,7 @@ from math import ceil, inf
 from typing import Any, ClassVar, TypeVar
 from uuid import uuid4
 
+from djq.brokers.portions import tell_sent
 from djq.brokers.sqs_batches import BATCH, portions, refuse_unfit
 from djq.brokers.sqs_large import UNOPENED, LargePackages, is_pointer, pointer_of
 from djq.brokers.sqs_later import (
@@ -34,8 +35,8 @@ from djq.brokers.sqs_queue import (
     ConnectedToSqs,
     Declined,
     Told,
-    in_part,
     is_failed,
+    sent_of,
     unsent,
 )
 from djq.core.received import Received
@@ -238,7 +239,8 @@ class SqsBroker(ConnectedToSqs):
             if self._large:
                 self._large.owe((bodies[int(id)] for id in unsent(entries, told)), strays=True)
                 self._clear()
-            raise in_part(error, entries, told) from error
+            tell_sent(error, sent_of(entries, told), len(entries))
+            raise
         if any(map(is_pointer, bodies)):
             # S3 answers, and may not have when an earlier batch failed.
             self._clear()

@@ -12,7 +12,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from djq.brokers.one_client import OneClient
-from djq.brokers.portions import broken_off
 from djq.exceptions import BrokerUnavailable, TaskRefused
 from djq.ports import Broker
 
@@ -257,16 +256,10 @@ def unsent(entries: Iterable[Mapping[str, Any]], told: Told) -> list[str]:
     return [id for id in ids if id not in told or (is_failed(told[id]) and told[id] is not _UNSAID)]
 
 
-def in_part(
-    error: BrokerUnavailable | TaskRefused, entries: Sequence[Mapping[str, Any]], told: Told
-) -> BrokerUnavailable | TaskRefused:
-    """Make the error say how many of the entries were sent before it."""
-    sent = [
-        place
-        for place, entry in enumerate(entries)
-        if not is_failed(told.get(entry["Id"], _UNSAID))
-    ]
-    return broken_off(error, sent, len(entries))
+def sent_of(entries: Iterable[Mapping[str, Any]], told: Told) -> list[int]:
+    """The places of entries that were surely done."""
+    said = [told.get(entry["Id"], _UNSAID) for entry in entries]
+    return [place for place, each in enumerate(said) if not is_failed(each)]
 
 
 def _code(told: Mapping[str, Any]) -> str:

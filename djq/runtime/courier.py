@@ -16,6 +16,7 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from djq.core.events import ReportLost
@@ -79,7 +80,7 @@ class Courier:
                 self._waiting.clear()
             self._given_up = thread
             reason = f"at the end, {left} reports were not delivered within {seconds:g} s"
-            self._observer.notify(ReportLost(NOBODY, reason))
+            self._tell(NOBODY, reason)
 
     def _set_out(self) -> str:
         """See to it that there is a thread; gives the reason why there cannot be one, or nothing."""
@@ -98,7 +99,14 @@ class Courier:
             while (report := self._next()) is not None:
                 self._deliver(*report)
         finally:
+            self._leave()
             scope.close_own()
+
+    def _leave(self) -> None:
+        """Whatever ended this thread: the next report is to find that there is none."""
+        with self._lock:
+            if self._thread is threading.current_thread():
+                self._thread = None
 
     def _next(self) -> tuple[BaseException, Mapping[str, Any]] | None:
         with self._lock:
@@ -124,9 +132,17 @@ class Courier:
             self._failing.discard(name)
         elif name not in self._failing:
             self._failing.add(name)
+            self._tell(name, reason)
+
+    def _tell(self, name: str, reason: str) -> None:
+        # A handler or a filter of the project's log may raise anything, and is not worth a report.
+        with suppress(Exception):
             self._observer.notify(ReportLost(name, reason))
 
 
 def _words_of(error: BaseException) -> str:
     """The exception's line; also of one that cannot be printed."""
-    return "".join(traceback.format_exception_only(error)).strip()
+    try:
+        return "".join(traceback.format_exception_only(error)).strip()
+    except Exception:  # noqa: BLE001 - a SyntaxError that somebody has made may have anything in it
+        return type(error).__name__

@@ -391,10 +391,59 @@ def test_nothing_is_sent_twice_when_all_nodes_are_gone(broker, nodes):
 def test_batch_that_fails_in_part_is_taken_back(broker, disque):
     disque.room = 3
 
-    with pytest.raises(BrokerUnavailable, match="memory is full"):
+    with pytest.raises(BrokerUnavailable, match="memory is full") as caught:
         broker.enqueue_many(["x"] * 5)
 
     assert broker.next_available() is None
+    assert list(caught.value.sent) == []
+
+
+class Going:
+    """Connects to a node that goes after so many rounds; `unheard`: it lets one connect all the same."""
+
+    def __init__(self, node, rounds, *, unheard):
+        self._node, self._left, self._unheard = node, rounds, unheard
+
+    def connect(self):
+        if self._left <= 0 and not self._unheard:
+            raise ConnectionRefusedError("refused")
+        return self
+
+    def ask(self, *commands):
+        self._left -= 1
+        if self._left < 0:
+            raise ConnectionResetError("reset")
+        return self._node.ask(*commands)
+
+    def is_open(self):
+        return self._left > 0 or self._unheard
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize(("unheard", "stays"), [(False, 1_200), (True, 200)])
+def test_what_cannot_be_taken_back_of_a_batch_is_told(nodes, unheard, stays):
+    """A portion has 300 packages, and 1,000 are taken back by one command."""
+    going = Going(nodes.connect(), 4, unheard=unheard)
+    broker = DisqueBroker("q", nodes=going, retry_seconds=RETRY, wait_seconds=0)
+
+    with pytest.raises(BrokerUnavailable, match=f"; {stays:,} of 1,300 packages") as caught:
+        broker.enqueue_many([str(number) for number in range(1_300)])
+
+    assert list(caught.value.sent) == list(range(1_200 - stays, 1_200))
+    assert make_fake("q", nodes=nodes, retry_seconds=RETRY).queue_size() == 1_200
+
+
+def test_what_stays_of_a_batch_that_is_refused_in_part_is_told_by_its_places(nodes, disque):
+    disque.room = 2
+    going = Going(nodes.connect(), 1, unheard=False)
+    broker = DisqueBroker("q", nodes=going, retry_seconds=RETRY, wait_seconds=0)
+
+    with pytest.raises(BrokerUnavailable, match="2 of 3 packages were sent") as caught:
+        broker.enqueue_many(["a", "b", "c"])
+
+    assert list(caught.value.sent) == [0, 1]
 
 
 @pytest.mark.parametrize(

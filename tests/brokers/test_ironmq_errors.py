@@ -12,6 +12,7 @@ from urllib3.exceptions import LocationParseError
 
 from djq.brokers.ironmq import IronMqBroker
 from djq.brokers.ironmq_client import read_server
+from djq.components.sealing import send_packages
 from djq.exceptions import BrokerUnavailable, TaskRefused
 from djq_testing.clock import ManualClock
 from djq_testing.fakes.ironmq import IronMqService, make_fake
@@ -179,10 +180,49 @@ def test_batch_that_is_refused_in_part_is_refused_even_where_it_cannot_be_taken_
 
     service.answer = answering
 
-    with pytest.raises(TaskRefused, match="413"):
-        broker.enqueue_many(["a", "x" * 70_000])
+    with pytest.raises(TaskRefused, match="413") as caught:
+        broker.enqueue_many([*map(str, range(150)), "x" * 70_000])
 
     assert told == ["POST", "DELETE"]
+    # Of the first hundred nobody knows whether they were taken back.
+    assert list(caught.value.sent) == list(range(100, 150))
+
+
+@pytest.mark.parametrize("verb", ["enqueue_many", "enqueue_later"])
+@pytest.mark.parametrize("calls", [0, 2])
+def test_service_that_goes_in_the_midst_of_a_batch_is_told_with_what_was_sent(
+    broker, service, verb, calls
+):
+    broker.enqueue("before")
+    answer, asked = service.answer, []
+
+    def answering(*request):
+        asked.append(request[0])
+        return answer(*request) if len(asked) <= calls else (503, {"msg": "Busy"})
+
+    service.answer = answering
+    delay = (5,) if verb == "enqueue_later" else ()
+
+    with pytest.raises(BrokerUnavailable, match="503: Busy") as caught:
+        getattr(broker, verb)([str(number) for number in range(250)], *delay)
+
+    assert asked == ["POST"] * (calls + 1)
+    assert list(caught.value.sent) == list(range(100 * calls))
+    assert ("200 of 250 packages were sent" in str(caught.value)) is bool(calls)
+
+
+def test_rest_of_a_batch_is_sent_once_the_service_is_back(broker, service):
+    answer, answers = service.answer, [True, False, True]
+    broker.enqueue("before")
+    service.answer = lambda *request: answer(*request) if answers.pop(0) else (503, {"msg": "Busy"})
+    tasks = [str(number) for number in range(150)]
+
+    with pytest.raises(BrokerUnavailable) as caught:
+        send_packages(broker, tasks)
+    send_packages(broker, [task for at, task in enumerate(tasks) if at not in caught.value.sent])
+
+    service.answer = answer
+    assert broker.queue_size() == 151
 
 
 def test_delay_of_more_than_a_week_is_refused_before_it_is_sent(broker, service):

@@ -14,6 +14,7 @@ from django.db.utils import ConnectionHandler
 from django.test import override_settings
 
 from djq import checks, conf
+from djq.brokers import get_broker
 from djq.core.config import Config
 from djq.exceptions import BadPackage, ConfigError
 from djq.ports import Broker
@@ -410,6 +411,7 @@ def test_advised_sqlite_options_work_and_satisfy_the_check(tmp_path):
     ("path", "code"),
     [
         ("no_such_package.Broker", "djq.E008"),
+        ("tests.broken_module.Broker", "djq.E008"),
         (f"{PATH}.NoSuchBroker", "djq.E008"),
         (f"{PATH}.RIGHT", "djq.E009"),
         ("builtins.dict", "djq.E009"),
@@ -423,6 +425,15 @@ def test_class_that_is_no_broker_is_an_error(path, code):
 
     assert message.id == code
     assert repr(path) in message.msg
+
+
+@pytest.mark.parametrize("path", ["no_such_package.Broker", "tests.broken_module.Broker"])
+def test_class_that_cannot_be_imported_is_a_config_error_where_it_is_asked_for(path):
+    with (
+        override_settings(Q_CLUSTER={"broker_class": path}),
+        pytest.raises(ConfigError, match=r"'broker_class'.* cannot be imported: \w+Error: "),
+    ):
+        get_broker("another")
 
 
 def test_error_of_a_broker_names_what_it_lacks():

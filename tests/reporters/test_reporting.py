@@ -162,6 +162,7 @@ def test_a_cluster_in_process_tells_the_reporter_that_the_test_hands_in():
     ("path", "words"),
     [
         ("no_such_package.report", "cannot be imported"),
+        ("tests.broken_module.report", "cannot be imported: RuntimeError: the settings of this"),
         (f"{SAMPLES}.no_such_thing", "cannot be imported"),
         (f"{SAMPLES}.Other", "is no reporter"),
         (f"{SAMPLES}.NUMBER", "is no reporter"),
@@ -241,3 +242,19 @@ def test_a_library_that_is_missing_is_named_with_what_to_install(name, package):
         f"The error reporter '{name}' in Q_CLUSTER needs the package {package}, which is not "
         f"installed: pip install 'djq[{name}]'."
     )
+
+
+def test_a_library_that_cannot_be_imported_is_said_to_be_so():
+    program = (
+        "import sys, types; sys.modules['sentry_sdk'] = types.ModuleType('sentry_sdk')\n"
+        "sys.modules['sentry_sdk.transport'] = types.ModuleType('sentry_sdk.transport')\n"
+        "import django; from django.conf import settings\n"
+        "settings.configure(Q_CLUSTER={'orm': 'default', 'error_reporter': {'sentry': {}}})\n"
+        "django.setup(); from djq import checks; print(checks.check_reporters()[0].msg)"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+
+    assert said.stdout.startswith("The error reporter 'sentry' in Q_CLUSTER needs a library that")
+    assert said.stdout.strip().endswith("pip install --upgrade 'djq[sentry]'.")

@@ -156,6 +156,56 @@ def test_a_reporter_that_cannot_be_made_is_tried_again_and_costs_others_nothing(
     assert (len(tries), len(other.given)) == (2, 2)
 
 
+class Complaining(Remembering):
+    """A log with a filter that raises."""
+
+    raises = RuntimeError("no room for a line")
+
+    def notify(self, event):
+        super().notify(event)
+        raise self.raises
+
+
+@pytest.mark.parametrize("raises", [RuntimeError("no room for a line"), SystemExit("enough")])
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_log_that_fails_costs_no_report_after_that(raises):
+    failing, other, observer = Failing(), RememberingReporter(), Complaining()
+    observer.raises = raises
+    makers = {"failing": lambda: failing, "other": lambda: other}
+    courier = Courier(makers=makers, observer=observer, cluster="shop")
+    for name in "abc":
+        send(courier, name)
+        courier.close(SOON)
+
+    # What ends the thread takes along the report that it had.
+    lost = [] if isinstance(raises, Exception) else ["a"]
+    assert lost + [about["task_id"] for _, about in other.given] == ["a", "b", "c"]
+    assert len(observer.events) == 1
+
+
+def test_who_reports_never_hears_of_a_log_that_fails(hanging):
+    courier = Courier(makers={"slow": lambda: hanging}, observer=Complaining(), cluster="shop")
+    send(courier, "first")
+    assert hanging.is_called.wait(SOON)
+
+    send(courier, *[f"{number}" for number in range(WAITING_MAX + 5)])
+    courier.close(0.01)
+
+    hanging.is_released.set()
+
+
+def test_an_error_of_a_reporter_that_cannot_be_put_into_words_is_told_by_its_name():
+    class Odd(RememberingReporter):
+        def report(self, error, about):
+            raise SyntaxError("odd", ("file", 1, "no number", "text"))
+
+    courier, observer = courier_of(odd=Odd())
+    send(courier, "a")
+    courier.close(SOON)
+
+    assert observer.events == [ReportLost("odd", "SyntaxError")]
+
+
 def test_nothing_is_made_before_there_is_something_to_report():
     made = []
     courier = Courier(makers={"one": lambda: made.append(1)}, observer=Remembering(), cluster="c")
