@@ -241,13 +241,15 @@ class ThreadOrphans:
         return len(living)
 
 
-def end_process(code: int) -> NoReturn:
+def end_process(code: int, seconds: float = LAST_SECONDS_MAX) -> NoReturn:
     """End this process as a program ends, but wait for no thread: one may be at work for ever.
+
+    Its exit functions may take so many seconds.
 
     Python's own end waits for threads that a task has started, and breaks off when a daemon thread
     is writing to standard output just then.
     """
-    watch = threading.Timer(LAST_SECONDS_MAX, os._exit, [code])
+    watch = threading.Timer(seconds, os._exit, [code])
     watch.daemon = True
     try:
         watch.start()

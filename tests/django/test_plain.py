@@ -3,58 +3,10 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
 
 from djq import overview
-from djq.monitor import Count, Running, Stat
 from djq.terminal.plain import plain
-
-NOON = datetime(2026, 11, 29, 12, tzinfo=UTC)
-HOUR = timedelta(hours=1)
-
-RUNNING = Running("a" * 32, "green-nine", "shop.tasks.report", 17006, NOON - HOUR, 2)
-STAT = Stat(
-    cluster_id=17000,
-    host="orion",
-    tob=NOON - 2 * HOUR,
-    now=NOON,
-    status="Working",
-    sentinel=17005,
-    monitor=17010,
-    pusher=17011,
-    workers=(17006, 17007),
-    task_q_size=23,
-    done_q_size=2,
-    reincarnations=1,
-    running=(RUNNING,),
-    last_minute=Count(7, 1),
-    last_hour=Count(70, 10),
-    last_day=Count(700, 100),
-    minutes=(Count(0, 0), Count(70, 10)),
-    broker_away_since=NOON - HOUR,
-)
-FULL = overview.Overview(
-    at=NOON,
-    queue=overview.QueueNow(
-        name="shop", broker="Redis 7.4", size=12, locked=None, oldest_seconds=31.5
-    ),
-    clusters=(STAT,),
-    results=overview.Results(successes=1_000, failures=2),
-    day=overview.Day(count=177, average_seconds=0.1612),
-    failures=(
-        overview.Failed(
-            id="b" * 32,
-            name="lima-lima",
-            func="shop.tasks.pay",
-            stopped=NOON - HOUR,
-            attempts=1,
-            traceback="ValueError: 7\n",
-        ),
-    ),
-    schedules=overview.Schedules(
-        count=4, coming=(overview.Coming(id=3, name="", func="math.sqrt", at=NOON + HOUR),)
-    ),
-)
+from tests.django.overview_parts import FULL, NOON
 
 
 def test_everything_is_plain_and_survives_json():
