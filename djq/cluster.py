@@ -154,7 +154,7 @@ class Cluster:
         blank = Stat(cluster_id=self.pid, host=self.host, tob=self._born, now=clock.now())
         if self._command is None:
             return blank
-        blank = counted(blank, self._command.tally.throughput(clock.monotonic()))
+        blank = counted(blank, self._command, clock.monotonic())
         if not runs:
             return blank
         if self._command.report is None:

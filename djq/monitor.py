@@ -11,15 +11,19 @@ from typing import Any, Self
 import attrs
 
 from djq import assembly
+from djq.components.command import Command
 from djq.core.lifecycle import ClusterState, Role
-from djq.core.protocol import Report, Running
-from djq.core.tally import NONE, Count, Throughput
+from djq.core.protocol import NO_RESTARTS, FuncTotal, Report, Restarts, Running
+from djq.core.tally import NONE, Count
+from djq.core.totals import DURATION_BOUNDS
 from djq.ports import Broker
 from djq.queue_age import OldestWaiting, oldest_waiting, oldest_waiting_seconds
 
 __all__ = [
     "Count",
+    "FuncTotal",
     "OldestWaiting",
+    "Restarts",
     "Running",
     "Stat",
     "oldest_waiting",
@@ -63,6 +67,12 @@ class Stat:
     """When the broker did not answer this cluster for the first time; aware. None: it answers."""
     store_away_since: datetime | None = None
     """The same of where results are kept, and schedules."""
+    by_func: tuple[FuncTotal, ...] = ()
+    """Outcomes kept since the cluster began, by function: `func`, `succeeded`, `failed`, `seconds` and
+    `durations`, which are told in `FuncTotal`."""
+    restarts: Restarts = NO_RESTARTS
+    """Processes replaced since then, the sentinel too, by reason: `recycle`, `max_rss`, `timeout`, `death`,
+    `start`, `stop`, and the `total`."""
 
     @classmethod
     def get(cls, cluster_id: int, broker: Broker | None = None) -> Stat:
@@ -148,9 +158,15 @@ def told(blank: Stat, report: Report, sentinel: int | None) -> Stat:
     )
 
 
-def counted(blank: Stat, throughput: Throughput) -> Stat:
-    """Fill in what has ended."""
-    return attrs.evolve(blank, **attrs.asdict(throughput, recurse=False))
+def counted(blank: Stat, command: Command, now: float) -> Stat:
+    """Fill in what a command has counted up to `now`, monotonic; it outlives the sentinels."""
+    throughput = command.tally.throughput(now)
+    return attrs.evolve(
+        blank,
+        **attrs.asdict(throughput, recurse=False),
+        by_func=command.totals.all(),
+        restarts=command.restarts,
+    )
 
 
 def _pids_of(report: Report, role: Role) -> tuple[int, ...]:
@@ -168,6 +184,9 @@ def _plain(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, Count):
         return value.succeeded, value.failed
+    if isinstance(value, FuncTotal):
+        # A list, since names would be most of it.
+        return (*attrs.astuple(value)[:3], round(value.seconds, 3), value.durations)
     return attrs.asdict(value, recurse=False)
 
 
@@ -190,6 +209,20 @@ def _moment(text: Any) -> datetime:
 
 def _count(pair: Any) -> Count:
     return Count(int(pair[0]), int(pair[1]))
+
+
+def _total(values: Any) -> FuncTotal:
+    func, succeeded, failed, seconds, durations = values[:5]
+    counts = tuple([int(count) for count in durations])
+    known = len(counts) == len(DURATION_BOUNDS) + 1
+    return FuncTotal(
+        str(func), int(succeeded), int(failed), float(seconds), counts if known else ()
+    )
+
+
+def _restarts(values: Any) -> Restarts:
+    known = dict(values)
+    return Restarts(**{name: int(known.get(name, 0)) for name in attrs.fields_dict(Restarts)})
 
 
 def _running(values: Any) -> Running:
@@ -224,6 +257,8 @@ FIELDS: Mapping[str, Callable[[Any], Any]] = {
     "minutes": _each(_count),
     "broker_away_since": _or_none(_moment),
     "store_away_since": _or_none(_moment),
+    "by_func": _each(_total),
+    "restarts": _restarts,
 }
 """How each field is made from what stands in a text."""
 

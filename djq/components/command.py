@@ -12,10 +12,11 @@ from collections.abc import Callable
 
 from djq.core.events import ClusterStarting, ClusterStopped, ClusterStopping, StopCutShort
 from djq.core.lifecycle import ClusterState, Role
-from djq.core.protocol import Report, Stop, StopLevel
+from djq.core.protocol import NO_RESTARTS, Report, Stop, StopLevel
 from djq.core.settlement import describe_exit
 from djq.core.supervision import Supervision
 from djq.core.tally import NONE, Tally
+from djq.core.totals import Totals, one_more
 from djq.ports import Link, Orphans, Spawner, Surroundings, Wait
 
 LAST_SECONDS_MAX = 3.0
@@ -51,6 +52,10 @@ class Command:
         """What the sentinel last said of the cluster. None: nothing yet."""
         self.tally = Tally()
         """What has ended; a sentinel that dies takes along only what it had not reported yet."""
+        self.totals = Totals()
+        """The same by function, since the cluster began."""
+        self.restarts = NO_RESTARTS
+        """Children that were replaced since then, sentinels among them."""
         self.cut_short = False
         """Work was ended before its time: the exit code is 1."""
 
@@ -92,6 +97,10 @@ class Command:
                         self._seats.ready(child.id, 0)
                 before = NONE if self.report is None else self.report.ended
                 self.tally.add(message.ended - before, message.at)
+                for total in message.counted:
+                    self.totals.add(total)
+                if message.restarts is not None:
+                    self.restarts += message.restarts
                 self.report = message
                 self.cut_short = self.cut_short or message.cut_short
 
@@ -124,6 +133,9 @@ class Command:
                 self._link = self._spawner.spawn(hiring.child, label)
             except OSError as error:
                 self._seats.unable(hiring.child, now, str(error))
+                continue
+            if hiring.cause is not None:
+                self.restarts = one_more(self.restarts, hiring.cause)
 
     def _pass_on(self, now: float) -> None:
         asked = min(max(self._interrupts(), self._asked_before), StopLevel.AT_ONCE)

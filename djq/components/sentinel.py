@@ -22,7 +22,7 @@ from djq.core.events import (
     SpawnFailed,
     StopCutShort,
 )
-from djq.core.lifecycle import BRINGERS, ChildId, ChildState, ClusterState, Role
+from djq.core.lifecycle import BRINGERS, Cause, ChildId, ChildState, ClusterState, Role
 from djq.core.pace import Pace
 from djq.core.picture import facts_of
 from djq.core.plan import Plan
@@ -156,7 +156,7 @@ class Sentinel:
             case Ready(pid):
                 self._welcome(child, pid)
             case Retire(reason):
-                self._retire(child, now, reason)
+                self._retire(child, now, reason, Cause.MAX_RSS)
             case Health():
                 self._teller.hear(child, message)
             case Empty(serial):
@@ -221,7 +221,7 @@ class Sentinel:
 
     def _recycle(self, now: float) -> None:
         for child in self.book.exhausted():
-            self._retire(child, now, f"{self._plan.recycle} tasks done")
+            self._retire(child, now, f"{self._plan.recycle} tasks done", Cause.RECYCLE)
         for old in self.supervision.of(Role.WORKER):
             if old.state is not ChildState.RETIRING or self.book.holds(old.id):
                 continue
@@ -229,10 +229,10 @@ class Sentinel:
             if self._successor(old.id) or self.closing.state is ClusterState.DRAINING:
                 self._tell_stop(old.id, StopLevel.GENTLE)
 
-    def _retire(self, child: ChildId, now: float, reason: str) -> None:
+    def _retire(self, child: ChildId, now: float, reason: str, cause: Cause) -> None:
         if self.supervision.children[child].state is ChildState.RUNNING:
             self.book.close(child)
-            self.supervision.retire(child, now, reason)
+            self.supervision.retire(child, now, reason, cause)
 
     def _successor(self, old: ChildId) -> ChildId | None:
         """The running child in the seat of a retiring one. None: it is not ready yet."""
@@ -324,8 +324,8 @@ class Sentinel:
                 self.supervision.unable(hiring.child, now, f"could not be started: {error}")
                 self._around.observer.notify(SpawnFailed(role, str(error)))
                 continue
-            if hiring.reason:
-                self._teller.reincarnations += 1
+            if hiring.cause is not None:
+                self._teller.replaced(hiring.cause)
                 event = ChildReplaced(role, label, hiring.reason, hiring.recycled)
                 self._around.observer.notify(event)
 

@@ -5,14 +5,13 @@ A picture is made only when it is sent. What is looked at in each of the sentine
 
 from __future__ import annotations
 
-import attrs
-
 from djq.core.closing import Closing
 from djq.core.dispatch import Book
-from djq.core.lifecycle import ChildId, ClusterState
+from djq.core.lifecycle import Cause, ChildId, ClusterState
 from djq.core.picture import earliest, headline_of, picture, running_of
-from djq.core.protocol import Health
+from djq.core.protocol import NO_RESTARTS, Health, Restarts
 from djq.core.supervision import Supervision
+from djq.core.totals import one_more
 from djq.ports import Clock, Link
 
 
@@ -40,8 +39,10 @@ class Teller:
         self._told: tuple[object, ...] = ()
         self.due_at = 0.0
         """When a picture is due, monotonic, whatever happens."""
-        self.reincarnations = 0
+        self._reincarnations = 0
         """Children that were replaced."""
+        self._restarts: Restarts | None = None
+        """The same by their reasons, since the last report. None: nobody was."""
 
     def hear(self, child: ChildId, health: Health) -> None:
         """A child has said which services answer it."""
@@ -53,11 +54,16 @@ class Teller:
         if self._healths.pop(child, None) is not None:
             self._health = earliest(self._healths.values())
 
+    def replaced(self, cause: Cause) -> None:
+        """A child was followed by another in its seat."""
+        self._reincarnations += 1
+        self._restarts = one_more(self._restarts or NO_RESTARTS, cause)
+
     def tell(self, now: float) -> None:
         """Send a picture if there is news, or it is time."""
         closing, supervision, book = self._closing, self._supervision, self._book
         headline = (
-            *headline_of(closing, supervision, book, self.reincarnations),
+            *headline_of(closing, supervision, book, self._reincarnations),
             self._health,
         )
         if headline == self._told and now < self.due_at:
@@ -68,5 +74,16 @@ class Teller:
             return
         self._told = headline
         running = running_of(supervision, book, now, self._clock.now())
-        report = picture(closing, supervision, book, self.reincarnations)
-        self._command.send(attrs.evolve(report, running=running, health=self._health, at=now))
+        restarts, self._restarts = self._restarts, None
+        self._command.send(
+            picture(
+                closing,
+                supervision,
+                book,
+                self._reincarnations,
+                running=running,
+                health=self._health,
+                restarts=restarts,
+                now=now,
+            )
+        )

@@ -30,7 +30,7 @@ from djq.core.message import Outcome
 from djq.core.pace import Pace
 from djq.core.protocol import Delivery, Settled, Verdict
 from djq.core.settlement import Policy
-from djq.core.tally import Count
+from djq.core.totals import Totals
 
 RESULTS_MAX = 2_000
 RESULT_BYTES_MAX = 256 * 1024 * 1024
@@ -105,7 +105,8 @@ class Book:
         self._weight = 0
         self._settled = 0
         self._tickets = 0
-        self._outcomes = {True: 0, False: 0}
+        self.totals = Totals()
+        """Outcomes that are kept, by function; what is told of them is taken from here."""
 
     # Workers come and go.
 
@@ -296,8 +297,10 @@ class Book:
             entry.state = move(TASK_TRANSITIONS, entry.state, TaskEvent.KEPT)
             self._weight -= entry.weight
             self._settled -= 1
-            if entry.settled is not None and entry.settled.outcome is not None:
-                self._outcomes[entry.settled.outcome.success] += 1
+            outcome = None if entry.settled is None else entry.settled.outcome
+            if outcome is not None:
+                func, seconds = entry.delivery.func, outcome.seconds
+                self.totals.count(func, success=outcome.success, seconds=seconds)
         for batch in self._batches:
             batch.difference_update(tickets)
         while self._batches and not self._batches[0]:
@@ -325,11 +328,6 @@ class Book:
         return tuple(receipt for receipt in all_receipts if receipt is not None)
 
     # Figures.
-
-    @property
-    def ended(self) -> Count:
-        """Outcomes that are kept; one that the broker presents again is one each time."""
-        return Count(self._outcomes[True], self._outcomes[False])
 
     @property
     def waiting(self) -> int:

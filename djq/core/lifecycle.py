@@ -70,6 +70,23 @@ class ChildEvent(enum.Enum):
     EXITED = "exited"
 
 
+class Cause(enum.Enum):
+    """Why a child is followed by another in its seat."""
+
+    RECYCLE = "recycle"
+    """It had been given as many tasks as `recycle` says."""
+    MAX_RSS = "max_rss"
+    """Its memory had passed `max_rss`."""
+    TIMEOUT = "timeout"
+    """It was killed, since a task had overrun its time."""
+    DEATH = "death"
+    """It ended by itself, or somebody else ended it."""
+    START = "start"
+    """It could not be started, or ended or was given up before it was ready."""
+    STOP = "stop"
+    """It had left in a stop, and then work came back."""
+
+
 class Order(enum.Enum):
     """What the sentinel has to do about a child."""
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from djq.core.closing import Closing, Facts
 from djq.core.dispatch import Book
 from djq.core.lifecycle import BRINGERS, Role, TaskState
-from djq.core.protocol import Health, Report, Running
+from djq.core.protocol import Health, Report, Restarts, Running
 from djq.core.supervision import Supervision
 
 
@@ -36,8 +36,18 @@ def headline_of(
     return (closing.state, not book.entries, supervision.pids(), reincarnations)
 
 
-def picture(closing: Closing, supervision: Supervision, book: Book, reincarnations: int) -> Report:
-    """The cluster as the command is told of it, without what needs the time or a child's word."""
+def picture(
+    closing: Closing,
+    supervision: Supervision,
+    book: Book,
+    reincarnations: int,
+    *,
+    running: tuple[Running, ...],
+    health: Health,
+    restarts: Restarts | None,
+    now: float,
+) -> Report:
+    """The cluster as the command is told of it; takes along what has been counted by function."""
     return Report(
         closing.state.name,
         not book.entries,
@@ -46,7 +56,12 @@ def picture(closing: Closing, supervision: Supervision, book: Book, reincarnatio
         book.unsaved,
         reincarnations,
         closing.cut_short is not None,
-        ended=book.ended,
+        running=running,
+        ended=book.totals.ended,
+        health=health,
+        counted=book.totals.take(),
+        restarts=restarts,
+        at=now,
     )
 
 

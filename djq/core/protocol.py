@@ -214,6 +214,45 @@ class Running(Word):
 
 
 @attrs.frozen
+class FuncTotal(Word):
+    """Outcomes of one function that are kept; what is presented again counts each time."""
+
+    func: str
+    """The dotted path of the function; of those that are not told one by one, all together: "other"."""
+    succeeded: int
+    failed: int
+    seconds: float
+    """How long they ran in their workers, all together."""
+    durations: tuple[int, ...]
+    """How many of them took so long: a number for each of `totals.DURATION_BOUNDS`, and one for the rest.
+    Each is in one of these only. Empty: written by a djq that has other bounds."""
+
+
+@attrs.frozen
+class Restarts(Word):
+    """How many children were followed by another in their seat, by the reason: see `Cause`."""
+
+    recycle: int = 0
+    max_rss: int = 0
+    timeout: int = 0
+    death: int = 0
+    start: int = 0
+    stop: int = 0
+
+    def __add__(self, other: Restarts) -> Restarts:
+        ours, theirs = attrs.astuple(self), attrs.astuple(other)
+        return Restarts(*[one + more for one, more in zip(ours, theirs, strict=True)])
+
+    @property
+    def total(self) -> int:
+        """All together."""
+        return sum(attrs.astuple(self))
+
+
+NO_RESTARTS = Restarts()
+
+
+@attrs.frozen
 class Report(Word):
     """A picture of the cluster, each `guard_cycle` and whenever its state changes."""
 
@@ -233,5 +272,9 @@ class Report(Word):
     """Outcomes kept since this sentinel began."""
     health: Health = attrs.field(factory=Health)
     """The earliest that a child has said of each service."""
+    counted: tuple[FuncTotal, ...] = ()
+    """The same by function, since the last report: whoever adds this up loses nothing with a sentinel."""
+    restarts: Restarts | None = None
+    """Since the last report. None: nobody was replaced, as a rule, and there is nothing to be sent."""
     at: float = attrs.field(default=0.0, eq=False)
     """When it was made, monotonic; says nothing of the cluster."""

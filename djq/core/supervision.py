@@ -22,6 +22,7 @@ import attrs
 
 from djq.core.lifecycle import (
     CHILD_TRANSITIONS,
+    Cause,
     ChildEvent,
     ChildId,
     ChildState,
@@ -58,7 +59,8 @@ class Vacancy:
     due: float
     reason: str
     """How the last one ended; empty for the first generation."""
-    recycled: bool
+    cause: Cause | None = None
+    """The same as one of a few words. None: the first generation."""
 
 
 @attrs.frozen
@@ -68,7 +70,12 @@ class Hiring:
     child: ChildId
     number: int
     reason: str
-    recycled: bool
+    cause: Cause | None
+
+    @property
+    def recycled(self) -> bool:
+        """Whether the last one leaves on purpose."""
+        return self.cause in {Cause.RECYCLE, Cause.MAX_RSS}
 
 
 class Supervision:
@@ -78,7 +85,7 @@ class Supervision:
         self._seats = [(role, slot) for role, count in seats.items() for slot in range(count)]
         self.children: dict[ChildId, Child] = {}
         self._vacancies: dict[tuple[Role, int], Vacancy] = {
-            seat: Vacancy(0.0, "", recycled=False) for seat in self._seats
+            seat: Vacancy(0.0, "") for seat in self._seats
         }
         self._generations = dict.fromkeys(self._seats, 0)
         self._short_lives = dict.fromkeys(self._seats, 0)
@@ -96,7 +103,7 @@ class Supervision:
             self._numbers += 1
             child = ChildId(role, slot, self._generations[seat])
             self.children[child] = Child(child, self._numbers, now)
-            hirings.append(Hiring(child, self._numbers, vacancy.reason, vacancy.recycled))
+            hirings.append(Hiring(child, self._numbers, vacancy.reason, vacancy.cause))
         return hirings
 
     def pids(self) -> tuple[tuple[str, int], ...]:
@@ -115,11 +122,11 @@ class Supervision:
         """The child shall leave; True when it has to be told so."""
         return Order.ASK_STOP in self._apply(self.children[id], ChildEvent.STOP)
 
-    def retire(self, id: ChildId, now: float, reason: str) -> None:
+    def retire(self, id: ChildId, now: float, reason: str, cause: Cause) -> None:
         """The child shall be replaced, its successor starting first."""
         child = self.children[id]
         if Order.SPAWN_NEXT in self._apply(child, ChildEvent.RETIRE):
-            self._vacancies[id.role, id.slot] = Vacancy(now, reason, recycled=True)
+            self._vacancies[id.role, id.slot] = Vacancy(now, reason, cause)
 
     def overdue(self, id: ChildId) -> bool:
         """The child must end now; True when it has to be killed (False: it was already)."""
@@ -136,8 +143,10 @@ class Supervision:
         started = child.state is not ChildState.STARTING
         if started and (id.role is Role.WORKER or now - child.since >= SETTLED_SECONDS):
             self._short_lives[seat] = -1
+        killed = Cause.TIMEOUT if child.kill_sent else Cause.DEATH
+        cause = killed if started else Cause.START
         if Order.SPAWN_NEXT in self._apply(child, ChildEvent.EXITED):
-            self._vacancies[seat] = Vacancy(now + self._pause(seat), reason, recycled=False)
+            self._vacancies[seat] = Vacancy(now + self._pause(seat), reason, cause)
         return child
 
     def unable(self, id: ChildId, now: float, reason: str) -> None:
@@ -149,7 +158,7 @@ class Supervision:
         taken = {(id.role, id.slot) for id in self.children}
         for seat in self._seats:
             if seat[0] is role and seat not in taken and seat not in self._vacancies:
-                self._vacancies[seat] = Vacancy(now, "work came back", recycled=False)
+                self._vacancies[seat] = Vacancy(now, "work came back", Cause.STOP)
 
     def late_starters(self, now: float) -> list[ChildId]:
         """Children that should have been ready long ago."""

@@ -14,7 +14,7 @@ from djq import assembly
 from djq.components.command import Command
 from djq.components.sentinel import Sentinel
 from djq.core.lifecycle import Role
-from djq.monitor import Stat, told
+from djq.monitor import Stat, counted, told
 from djq.ports import ScheduleStore
 from djq_testing.local.stage import LocalStage, Services
 from djq_testing.schedules import MemoryScheduleStore
@@ -91,6 +91,7 @@ def stat_of(stage: LocalStage) -> Stat:
         now=now,
         status="Starting",
     )
+    stat = counted(stat, command.component, stage.clock.monotonic())
     if report is None or not isinstance(sentinel, Sentinel):
         return stat
     stat = told(stat, report, children[0].pid)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from djq.components.command import LAST_SECONDS_MAX, Command
 from djq.core.events import ClusterStarting, ClusterStopped, ClusterStopping, StopCutShort
 from djq.core.lifecycle import ChildId, Role
-from djq.core.protocol import Report, Stop, StopLevel
+from djq.core.protocol import NO_RESTARTS, FuncTotal, Report, Restarts, Stop, StopLevel
 from djq.core.tally import Count
 from tests.components import parts
 
@@ -110,6 +111,39 @@ def test_what_a_sentinel_counted_is_not_lost_with_it(bench):
 
     throughput = bench.command.tally.throughput(bench.clock.monotonic())
     assert throughput.last_hour == Count(8, 1)
+
+
+def test_sums_by_function_outlive_the_sentinel_that_counted(bench):
+    first = FuncTotal("shop.tasks.report", 2, 1, 4.0, (0, 3))
+    second = FuncTotal("shop.tasks.report", 1, 0, 0.5, (1,))
+    bench.say(report(counted=(first,)), report(counted=()))
+    bench.end(-9)
+    bench.step()
+    bench.say(report(counted=(second,)), generation=2)
+    (total,) = bench.command.totals.all()
+
+    assert attrs.astuple(total)[:4] == ("shop.tasks.report", 3, 1, 4.5)
+    assert total.durations[:3] == (1, 3, 0)
+
+
+def test_restarts_outlive_the_sentinel_and_count_it_too(bench):
+    bench.say(report(restarts=Restarts(death=1)), report(restarts=Restarts(timeout=2)))
+    bench.end(-9)
+    bench.step()
+    bench.say(report(restarts=Restarts(death=3)), generation=2)
+
+    assert bench.command.restarts == Restarts(death=5, timeout=2)
+
+
+def test_a_sentinel_that_cannot_be_started_counts_when_the_next_one_is():
+    bench = Bench()
+    bench.spawner.refuses = OSError("no more processes")
+    bench.step()
+    bench.spawner.refuses = None
+    before = bench.command.restarts
+    bench.step(10)
+
+    assert (before, bench.command.restarts) == (NO_RESTARTS, Restarts(start=1))
 
 
 def test_each_signal_is_passed_on_once(bench):

@@ -1,15 +1,17 @@
-"""Holds what a sentinel tells beside its state: what runs, what has ended, which services are away."""
+"""Holds what a sentinel tells beside its state: what runs, what has ended, what was replaced, which
+services are away."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
+import attrs
 import pytest
 
-from djq.core.protocol import Health, Kept, Running, Started
+from djq.core.protocol import Health, Kept, Restarts, Retire, Running, Started
 from djq.core.tally import NONE, Count
 from tests.components.parts import FAILURE, NOON
-from tests.components.sentinel_bench import MONITOR, PUSHER, SHORT, started, worker
+from tests.components.sentinel_bench import LONG, MONITOR, PUSHER, SHORT, started, worker
 
 LATER = NOON + timedelta(seconds=5)
 
@@ -117,6 +119,89 @@ def test_what_is_handed_back_has_not_ended(bench):
     bench.say(MONITOR, Kept((ticket,)))
 
     assert told(bench).ended == NONE
+
+
+def test_an_outcome_is_told_once_with_its_function_and_how_long_it_ran(bench):
+    bench.deliver(1, 2, func="shop.tasks.report")
+    bench.run(worker(0), 1, LONG)
+    bench.run(worker(1), 2, attrs.evolve(FAILURE, seconds=0.25))
+    before = told(bench).counted
+    bench.say(MONITOR, Kept((1, 2)))
+    (total,) = told(bench).counted
+
+    assert before == ()
+    assert attrs.astuple(total)[:4] == ("shop.tasks.report", 1, 1, 1.25)
+    assert (total.durations[3:5], sum(total.durations)) == ((1, 1), 2)
+    assert told(bench).counted == ()
+
+
+def test_what_nobody_hears_is_told_with_the_next_picture(bench):
+    bench.deliver(1)
+    bench.run(worker(), 1)
+    bench.link.clogged = True
+    bench.say(MONITOR, Kept((1,)))
+    bench.spawner.end(worker(1), -9)
+    silent = bench.step(0.5) and [report for report in bench.reports if report.counted]
+    bench.link.clogged = False
+    report = told(bench)
+
+    assert silent == []
+    assert [total.succeeded for total in report.counted] == [1]
+    assert report.restarts == Restarts(death=1)
+
+
+# What was replaced.
+
+
+def is_killed(bench):
+    bench.spawner.end(worker(), -9)
+
+
+def overruns(bench):
+    bench.deliver(1, timeout=0.3)
+    bench.say(worker(), Started(1))
+    bench.step()
+    bench.step(0.3)
+    bench.spawner.end(worker(), -9)
+
+
+def grows(bench):
+    bench.say(worker(), Retire("200 MiB of memory in use"))
+
+
+def does_its_tasks(bench):
+    for number in (1, 2):
+        bench.deliver(number)
+        bench.run(worker(), number)
+        bench.step()
+
+
+def dies_at_its_start(bench):
+    bench.spawner.end(worker(), -9)
+    bench.step()
+    bench.command.receive()
+    bench.spawner.end(worker(generation=2), 70)
+
+
+@pytest.mark.parametrize(
+    ("life", "restarts"),
+    [
+        (is_killed, Restarts(death=1)),
+        (overruns, Restarts(timeout=1)),
+        (grows, Restarts(max_rss=1)),
+        (does_its_tasks, Restarts(recycle=1)),
+        (dies_at_its_start, Restarts(start=1)),
+    ],
+)
+def test_a_child_that_is_replaced_is_told_once_with_the_reason(life, restarts):
+    bench = started(recycle=2)
+    bench.command.receive()
+    life(bench)
+    for _ in range(3):
+        bench.step(0.5)
+
+    assert [report.restarts for report in bench.reports if report.restarts] == [restarts]
+    assert told(bench).restarts is None
 
 
 # Which services are away.

@@ -15,6 +15,7 @@ from djq.core.protocol import (
     Deliveries,
     Delivery,
     Empty,
+    FuncTotal,
     Health,
     Keep,
     Kept,
@@ -23,6 +24,7 @@ from djq.core.protocol import (
     Renew,
     Renewed,
     Report,
+    Restarts,
     Retire,
     Returned,
     Running,
@@ -39,6 +41,7 @@ DELIVERY = Delivery("a" * 32, "name", "math.modf", 1.5, None, "r1", 2, b"frame")
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 OUTCOME = Outcome(False, b"value", "trace", MOMENT, 0.25)
 RUNNING = Running("a" * 32, "name", "math.modf", 7, MOMENT, 2)
+TOTAL = FuncTotal("math.modf", 2, 1, 0.75, (1, 2))
 WORDS = [
     DELIVERY,
     Settled(1, DELIVERY, Verdict.SAVE, OUTCOME),
@@ -58,7 +61,11 @@ WORDS = [
     Renewed((("r1", "r2"),)),
     Health(broker=MOMENT),
     RUNNING,
-    Report("WORKING", True, (("worker", 7),), 0, 0, 0, False, (RUNNING,), Count(2, 1)),
+    TOTAL,
+    Restarts(1, 2, 3, 4, 5, 6),
+    Report(
+        "WORKING", True, (("worker", 7),), 0, 0, 0, False, (RUNNING,), Count(2, 1), counted=(TOTAL,)
+    ),
 ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from djq.core.lifecycle import ChildId, ChildState, Role
+from djq.core.lifecycle import Cause, ChildId, ChildState, Role
 from djq.core.supervision import (
     PAUSE_SECONDS_MAX,
     SETTLED_SECONDS,
@@ -133,7 +133,7 @@ def test_a_seat_has_pauses_of_its_own():
 
 
 def test_a_retiring_worker_has_its_successor_beside_it(one):
-    one.retire(WORKER, 3.0, "500 tasks done")
+    one.retire(WORKER, 3.0, "500 tasks done", Cause.RECYCLE)
     (hiring,) = one.hire(3.0, ALL)
 
     assert (hiring.child.generation, hiring.reason, hiring.recycled) == (2, "500 tasks done", True)
@@ -144,8 +144,8 @@ def test_a_retiring_worker_has_its_successor_beside_it(one):
 
 
 def test_a_retired_worker_has_one_successor_only(one):
-    one.retire(WORKER, 3.0, "too large")
-    one.retire(WORKER, 3.0, "too large")
+    one.retire(WORKER, 3.0, "too large", Cause.MAX_RSS)
+    one.retire(WORKER, 3.0, "too large", Cause.MAX_RSS)
     hired(one, 3.0)
     one.exited(WORKER, 4.0, "exit code 0")
 
@@ -154,7 +154,7 @@ def test_a_retired_worker_has_one_successor_only(one):
 
 def test_a_worker_that_was_told_to_leave_has_no_successor(one):
     assert one.stop(WORKER)
-    one.retire(WORKER, 1.0, "too large")
+    one.retire(WORKER, 1.0, "too large", Cause.MAX_RSS)
     one.exited(WORKER, 2.0, "exit code 0")
 
     assert hired(one, 2.0) == []
@@ -170,7 +170,7 @@ def test_a_child_may_say_that_it_is_ready_after_it_was_told_to_leave(pusher):
 
 def test_a_child_that_starts_does_not_retire(pusher):
     with pytest.raises(IllegalTransition):
-        pusher.retire(PUSHER, 0.0, "too large")
+        pusher.retire(PUSHER, 0.0, "too large", Cause.MAX_RSS)
 
 
 def test_a_child_is_killed_once(one):
@@ -206,8 +206,56 @@ def test_empty_seats_are_opened_again_when_work_came_back():
     supervision.reopen(Role.WORKER, 2.0)
     hirings = supervision.hire(2.0, ALL)
 
-    assert {(h.child.slot, h.child.generation, h.reason) for h in hirings} == {
-        (left.slot, 2, "work came back"),
-        (dead.slot, 2, "signal 9"),
+    assert {(h.child.slot, h.child.generation, h.reason, h.cause) for h in hirings} == {
+        (left.slot, 2, "work came back", Cause.STOP),
+        (dead.slot, 2, "signal 9", Cause.START),
     }
     assert stays in supervision.children
+
+
+# Why a child is followed by another.
+
+
+def starts(supervision):
+    pass
+
+
+def is_ready(supervision):
+    supervision.ready(WORKER, 100)
+
+
+def is_late(supervision):
+    supervision.overdue(WORKER)
+
+
+def overruns(supervision):
+    is_ready(supervision)
+    supervision.overdue(WORKER)
+
+
+@pytest.mark.parametrize(
+    ("life", "cause"),
+    [
+        (starts, Cause.START),
+        (is_late, Cause.START),
+        (is_ready, Cause.DEATH),
+        (overruns, Cause.TIMEOUT),
+    ],
+)
+def test_a_child_that_is_gone_has_a_cause(life, cause):
+    supervision = Supervision({Role.WORKER: 1})
+    (first,) = supervision.hire(0.0, ALL)
+    life(supervision)
+    supervision.exited(WORKER, 1.0, "signal 9")
+    (second,) = supervision.hire(1.0, ALL)
+
+    assert (first.cause, first.recycled) == (None, False)
+    assert (second.cause, second.recycled) == (cause, False)
+
+
+@pytest.mark.parametrize("cause", [Cause.RECYCLE, Cause.MAX_RSS])
+def test_a_child_that_retires_is_recycled_for_the_cause_that_it_had(one, cause):
+    one.retire(WORKER, 3.0, "enough", cause)
+    (hiring,) = one.hire(3.0, ALL)
+
+    assert (hiring.cause, hiring.recycled) == (cause, True)

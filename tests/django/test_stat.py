@@ -15,8 +15,19 @@ from djq.boards.cache import CacheBoard
 from djq.boards.redis import RedisBoard
 from djq.brokers import Broker
 from djq.conf import get_config
+from djq.core.totals import Totals
 from djq.exceptions import ConfigError
-from djq.monitor import FIELDS, RUNNING_FIELDS, Count, Running, Stat, read, written
+from djq.monitor import (
+    FIELDS,
+    RUNNING_FIELDS,
+    Count,
+    FuncTotal,
+    Restarts,
+    Running,
+    Stat,
+    read,
+    written,
+)
 from djq.wiring import wired
 from djq_testing.fakes.redis import fake_redis
 
@@ -49,6 +60,11 @@ FULL = stat(
     minutes=(Count(0, 0), Count(70, 10)),
     broker_away_since=BORN,
     store_away_since=BORN + timedelta(seconds=3),
+    by_func=(
+        FuncTotal("shop.tasks.report", 700, 99, 1_234.567, (0,) * 4 + (799,) + (0,) * 8),
+        FuncTotal("other", 0, 1, 0.0, (1,) + (0,) * 12),
+    ),
+    restarts=Restarts(recycle=5, death=1),
 )
 
 
@@ -87,9 +103,31 @@ def test_a_later_djq_may_say_more():
     values = json.loads(written(FULL))
     for running in values["running"]:
         running["progress"] = 0.5
+    for total in values["by_func"]:
+        total.append("what a later djq tells of a function")
+    values["restarts"]["flood"] = 1
     text = json.dumps({**values, "runs": ["a task"], "last_hour": [70, 10, 5]})
 
     assert read(text) == FULL
+
+
+def test_where_another_djq_has_other_bounds_all_but_the_durations_is_understood():
+    values = json.loads(written(FULL))
+    values["by_func"][0][4] = [0, 800]
+
+    assert read(json.dumps(values)).by_func == (
+        attrs.evolve(FULL.by_func[0], durations=()),
+        FULL.by_func[1],
+    )
+
+
+def test_seconds_are_told_to_the_millisecond_and_never_shrink():
+    texts = [
+        written(stat(by_func=(FuncTotal("f", 1, 0, seconds, ()),)))
+        for seconds in (0.1 + 0.2, 0.30051, 1e9 / 3)
+    ]
+
+    assert [read(text).by_func[0].seconds for text in texts] == [0.3, 0.301, 333333333.333]
 
 
 @pytest.mark.parametrize("name", FIELDS)
@@ -119,8 +157,21 @@ def test_a_picture_of_eight_workers_that_all_run_is_small():
     assert len(written(busy)) < 6_000
     assert (
         len(written(attrs.evolve(FULL, running=(RUNNING,) * 8, minutes=(Count(9, 1),) * 60)))
-        < 2_500
+        < 2_800
     )
+
+
+def test_the_picture_of_a_cluster_that_has_run_a_thousand_functions_is_small():
+    """A hundred million outcomes of ten seconds, in functions with long names, and as it is elsewhere."""
+    worst, usual = Totals(), Totals()
+    for number in range(1_000):
+        name = f"{number:x>256}"
+        worst.add(FuncTotal(name, 100_000_000, 100_000_000, 2e9 + 0.001, (7_692_307,) * 13))
+        name = f"shop.tasks.of_{number}"
+        usual.add(FuncTotal(name, 9_000, 90, 1_234.567, (0, 0, 80, 9_000, 10) + (0,) * 8))
+
+    assert len(written(stat(by_func=worst.all()))) < 14_000
+    assert len(written(stat(by_func=usual.all()))) < 2_900
 
 
 @pytest.mark.parametrize(
@@ -141,6 +192,11 @@ def test_a_picture_of_eight_workers_that_all_run_is_small():
         json.dumps({**json.loads(written(FULL)), "minutes": 7}),
         json.dumps({**json.loads(written(FULL)), "running": [{"id": "a"}]}),
         json.dumps({**json.loads(written(FULL)), "running": ["id"]}),
+        json.dumps({**json.loads(written(FULL)), "by_func": 7}),
+        json.dumps({**json.loads(written(FULL)), "by_func": [["shop.tasks.report", 1]]}),
+        json.dumps({**json.loads(written(FULL)), "by_func": [["f", 1, 0, 1.0, 7]]}),
+        json.dumps({**json.loads(written(FULL)), "restarts": 7}),
+        json.dumps({**json.loads(written(FULL)), "restarts": {"death": None}}),
     ],
 )
 def test_what_is_no_picture_is_passed_over(board, text):
