@@ -3,7 +3,7 @@
 - A part that nobody asked for has no key. One that was asked for and could not be read is None, and
   `errors` says why.
 - Moments are ISO 8601 with their zone. Names that end in `_seconds` are numbers of seconds.
-- Counts of outcomes are objects: `succeeded`, `failed` and their `total`.
+- Counts of outcomes are objects: `succeeded`, `failed` and their `total`; so are restarts, by their reasons.
 
 There are no arguments and no results in it. A traceback is in `failures` as the task left it.
 Others read it by these names, which are those of the overview.
@@ -18,7 +18,7 @@ from typing import Any
 import attrs
 
 from djq.core.tally import Count
-from djq.monitor import Stat
+from djq.monitor import Restarts, Stat
 from djq.overview import PARTS, Overview
 
 
@@ -38,6 +38,8 @@ def _plain(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, Count):
         return {"succeeded": value.succeeded, "failed": value.failed, "total": value.total}
+    if isinstance(value, Restarts):
+        return {**_fields(value), "total": value.total}
     if isinstance(value, Stat):
         return {**_fields(value), "uptime_seconds": value.uptime()}
     if isinstance(value, tuple):

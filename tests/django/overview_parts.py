@@ -8,7 +8,7 @@ import attrs
 
 from djq import overview
 from djq.exceptions import BoardUnavailable
-from djq.monitor import Count, Running, Stat, written
+from djq.monitor import Count, FuncTotal, Restarts, Running, Stat, written
 
 NOON = datetime(2026, 11, 29, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -33,6 +33,8 @@ STAT = Stat(
     last_day=Count(700, 100),
     minutes=(Count(0, 0), Count(70, 10)),
     broker_away_since=NOON - HOUR,
+    by_func=(FuncTotal("shop.tasks.report", 3, 1, 7.5, (0, 0, 1, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0)),),
+    restarts=Restarts(recycle=4, timeout=1),
 )
 FULL = overview.Overview(
     at=NOON,

@@ -55,6 +55,24 @@ def test_everything_is_plain_and_survives_json():
                 ],
                 "broker_away_since": "2026-11-29T11:00:00+00:00",
                 "store_away_since": None,
+                "by_func": [
+                    {
+                        "func": "shop.tasks.report",
+                        "succeeded": 3,
+                        "failed": 1,
+                        "seconds": 7.5,
+                        "durations": [0, 0, 1, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0],
+                    }
+                ],
+                "restarts": {
+                    "recycle": 4,
+                    "max_rss": 0,
+                    "timeout": 1,
+                    "death": 0,
+                    "start": 0,
+                    "stop": 0,
+                    "total": 5,
+                },
                 "uptime_seconds": 7_200.0,
             }
         ],

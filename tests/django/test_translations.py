@@ -21,7 +21,8 @@ LANGUAGE = "eo"
 """Not a language that djq has; whatever Django has in it is hidden by what is written here."""
 OWN_WORDS = re.compile(r"[A-Za-z]{2,}")
 DATA = re.compile(
-    r"task-\d+|math\.\w+|[0-9a-f]{32}|ValueError.*|told to|admin|tests|Django Q|ID|Search|None|True|False|⚠ .*",
+    r"task-\d+|math\.\w+|[0-9a-f]{32}|ValueError.*|told to|admin|tests|None|True|False"
+    r"|Django Q|ID|Search|⚠ .*",
     re.DOTALL,
 )
 """What is shown as it is: names, functions, values, the label of the settings, errors of djq, which are in
