@@ -36,9 +36,7 @@ def plain(overview: Overview) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
-    if isinstance(value, Count):
-        return {"succeeded": value.succeeded, "failed": value.failed, "total": value.total}
-    if isinstance(value, Restarts):
+    if isinstance(value, Count | Restarts):
         return {**_fields(value), "total": value.total}
     if isinstance(value, Stat):
         return {**_fields(value), "uptime_seconds": value.uptime()}
