@@ -60,8 +60,8 @@ ADAPTERS: Mapping[str, tuple[str, str]] = {
 IN_REDIS = frozenset({"redis", "django_redis"})
 """Keys whose broker has the statistics beside its queue; all others have them in the cache."""
 
-MEASURING = frozenset({"disque_nodes", "mongo"})
-"""Keys whose module measures time by the host's clock, and is handed that as well."""
+MEASURING = frozenset({"disque_nodes", "mongo", "sqs"})
+"""Keys whose module reads the host's clock besides the server's, and is handed it."""
 
 _local = threading.local()
 

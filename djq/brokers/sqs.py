@@ -41,6 +41,7 @@ from djq.brokers.sqs_queue import (
 )
 from djq.core.received import Received
 from djq.exceptions import BrokerUnavailable, TaskRefused
+from djq.ports import Clock
 
 __all__ = ["MESSAGE_BYTES", "SqsBroker"]
 
@@ -86,6 +87,7 @@ class SqsBroker(ConnectedToSqs):
         group: str | None = None,
         large: LargePackages | None = None,
         at_once: int = AT_ONCE,
+        host_clock: Clock | None = None,
     ) -> None:
         """Make a broker; it does not connect yet.
 
@@ -101,6 +103,7 @@ class SqsBroker(ConnectedToSqs):
                 to wait for another.
             large: Where packages go that are too large. None: they are refused.
             at_once: How many batches are acknowledged, extended or released at once.
+            host_clock: Says what time it is where an answer of SQS does not.
         """
         super().__init__(list_key, connect=connect, fifo=fifo)
         self.blocks = wait_seconds > 0  # type: ignore[misc]  # of the class, for those that wait
@@ -111,6 +114,7 @@ class SqsBroker(ConnectedToSqs):
         self._group = group
         self._large = large
         self._at_once = at_once
+        self._host_clock = host_clock
         self._given_back: dict[str, None] = {}
         self._attempts = Attempts()
 
@@ -152,7 +156,7 @@ class SqsBroker(ConnectedToSqs):
                 MessageAttributeNames=[ATTRIBUTE],
             )
             came = answer.get("Messages", ())
-            due = self._due(came, moment_of(answer))
+            due = self._due(came, moment_of(answer, self._host_clock))
             if due or not came:
                 return self._opened(due)
         return []

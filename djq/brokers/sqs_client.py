@@ -89,8 +89,12 @@ class Account:
         )
 
 
-def make_broker(config: Config, list_key: str, *, clock: Clock | None) -> Broker:
+def make_broker(
+    config: Config, list_key: str, *, clock: Clock | None, host_clock: Clock | None = None
+) -> Broker:
     """Make the broker of the setting `sqs`; with a clock that stands in for the servers', it never waits.
+
+    `host_clock` says what time it is where an answer of SQS does not.
 
     Raises:
         ConfigError: The setting is wrong, or SQS has no queue of this name, or no lease of this length.
@@ -99,7 +103,8 @@ def make_broker(config: Config, list_key: str, *, clock: Clock | None) -> Broker
     wait = given.get("receive_message_wait_time_seconds", WAIT_SECONDS) if clock is None else 0
     account = _account(given, wait)
     options = options_of(config, list_key, account)
-    return SqsBroker(list_key, connect=account, wait_seconds=wait, **options)
+    own: dict[str, Any] = {"wait_seconds": wait, "host_clock": host_clock}
+    return SqsBroker(list_key, connect=account, **own, **options)
 
 
 def options_of(config: Config, list_key: str, connect: Callable[[str], Any]) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 SQS holds a message back for fifteen minutes at most, and none of a FIFO queue. So the message has an
 attribute that says how many seconds after its SentTimestamp it is due. Who is given it before that hides it
-again, for twelve hours at most, and gives it to nobody. The time is SQS's own, as its answer has it.
+again, for twelve hours at most, and gives it to nobody. The time is SQS's own, as its answer has it; where
+something on the way has taken that out, the host's.
 
 SQS counts each of these deliveries, and they are no attempts. How many there were is reckoned: a message is
 never hidden beyond the next moment that lies a multiple of `HIDDEN_SECONDS_MAX` before it is due. So it comes
@@ -14,8 +15,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
+
+from djq.ports import Clock
 
 __all__ = ["ATTRIBUTE", "Attempts", "bytes_beside", "held_back", "hidden_seconds", "moment_of"]
 
@@ -52,7 +56,7 @@ def bytes_beside(entry: Mapping[str, Any]) -> int:
 def hidden_seconds(message: Mapping[str, Any], now: int | None) -> int:
     """For how many seconds to hide a message that came too early; 0: it is due.
 
-    `now` is what `moment_of` gives. Where it is None the message is due: better too early than never.
+    `now` is in seconds since 1970. Where it is None the message is due: better too early than never.
     """
     due = _due_at(message)
     if due is None or now is None or due <= now:
@@ -89,13 +93,14 @@ def _early_deliveries(message: Mapping[str, Any]) -> int:
     return max(0, -((first - due) // HIDDEN_SECONDS_MAX))
 
 
-def moment_of(answer: Mapping[str, Any]) -> int | None:
-    """The server's time in seconds since 1970, as its answer has it. None: it has none."""
+def moment_of(answer: Mapping[str, Any], host_clock: Clock | None) -> int | None:
+    """The server's time in seconds since 1970, as its answer has it, else the host's. None: nobody tells."""
     try:
-        said = answer["ResponseMetadata"]["HTTPHeaders"]["date"]
-        return int(parsedate_to_datetime(said).timestamp())
+        said = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
     except (KeyError, ValueError):
-        return None
+        return None if host_clock is None else int(host_clock.now().timestamp())
+    # One of the forms that HTTP knows names no zone, and means this one.
+    return int((said if said.tzinfo else said.replace(tzinfo=UTC)).timestamp())
 
 
 def _due_at(message: Mapping[str, Any]) -> int | None:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from functools import partial
 from math import inf, nan
 from uuid import uuid4
 
 import pytest
 
+from djq import assembly
 from djq.brokers.sqs import MESSAGE_BYTES, SqsBroker
-from djq.brokers.sqs_later import ATTRIBUTE, REMEMBERED_MAX
+from djq.brokers.sqs_later import ATTRIBUTE, REMEMBERED_MAX, moment_of
+from djq.core.config import Config
 from djq.exceptions import BrokerUnavailable, TaskRefused
+from djq.runtime.clock import SystemClock
+from djq_testing.clock import ManualClock
 from djq_testing.fakes.sqs import make_fake
 from tests.sqs_servers import account_at
 from tests.sqs_tampered import (
@@ -133,12 +138,46 @@ def test_dequeue_ends_however_much_is_too_early(make, sqs_server):
     assert sqs_server.calls["ReceiveMessage"] == 10 + 2
 
 
-def test_answer_without_its_moment_gives_too_early_rather_than_never(make, tampered):
-    def undated(client, asked):
-        answer = client.receive_message(**asked)
-        del answer["ResponseMetadata"]["HTTPHeaders"]["date"]
-        return answer
+def undated(client, asked):
+    answer = client.receive_message(**asked)
+    del answer["ResponseMetadata"]["HTTPHeaders"]["date"]
+    return answer
 
+
+def test_answer_without_its_moment_goes_by_the_host_s_clock(tampered, djq_clock):
+    around = {"retry_seconds": RETRY_SECONDS, "wait_seconds": 0, "fifo": True}
+    broker = SqsBroker("q", connect=tampered, host_clock=djq_clock, **around)
+    broker.enqueue_later(["a"], HOUR)
+    tampered.instead["receive_message"] = [undated] * 5
+
+    early = broker.dequeue(10)
+    djq_clock.advance(seconds=HOUR + LATE)
+
+    assert (early, packages(broker.dequeue(10))) == ([], ["a"])
+
+
+def test_settings_hand_the_host_s_clock_to_the_broker():
+    config = Config(workers=1, time_zone="UTC", sqs={"aws_region": "eu-west-1"})
+
+    assert isinstance(assembly.make_broker(config)._host_clock, SystemClock)
+
+
+@pytest.mark.parametrize(
+    ("date", "moment"),
+    [
+        ("Sun, 06 Nov 1994 08:49:37 GMT", 784_111_777),
+        ("Sunday, 06-Nov-94 08:49:37 GMT", 784_111_777),
+        ("Sun Nov  6 08:49:37 1994", 784_111_777),
+        ("yesterday", 784_000_000),
+    ],
+)
+def test_moment_of_an_answer_is_read_in_every_form_that_http_knows(date, moment):
+    host_clock = ManualClock(datetime.fromtimestamp(784_000_000, UTC))
+
+    assert moment_of({"ResponseMetadata": {"HTTPHeaders": {"date": date}}}, host_clock) == moment
+
+
+def test_answer_without_its_moment_gives_too_early_rather_than_never(make, tampered):
     broker = SqsBroker("q", connect=tampered, retry_seconds=RETRY_SECONDS, wait_seconds=0)
     make(fifo=True).enqueue("other queue")
     fifo = SqsBroker("q", connect=tampered, retry_seconds=RETRY_SECONDS, wait_seconds=0, fifo=True)
