@@ -11,6 +11,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import Case, Field, QuerySet, TextField, Value, When
 from django.db.models.functions import Length
@@ -22,7 +23,7 @@ from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
 from djq import assembly
-from djq.admin.lists import BoundedAdmin
+from djq.admin.lists import BoundedAdmin, BoundedList
 from djq.admin.values import mark, shown
 from djq.conf import find_config
 from djq.core.call import load_call
@@ -33,6 +34,20 @@ from djq.models import OrmQ
 
 LISTED_CHARACTERS_MAX = 50_000
 """A larger package is looked into on its own page only."""
+
+
+class QueueList(BoundedList):
+    """A page of the queue, with the packages that are not large."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Read a page: its rows first, since a database may measure packages that it passes over."""
+        super().get_results(request)
+        rows: dict[int, Any] = {row.pk: row for row in self.result_list}
+        small = When(size__lte=LISTED_CHARACTERS_MAX, then="payload")
+        package = Case(small, default=Value(""), output_field=TextField())
+        read = self.root_queryset.filter(pk__in=rows).annotate(size=Length("payload"))
+        for pk, size, found in read.values_list("pk", "size", package):
+            rows[pk].size, rows[pk].package = size, found
 
 
 @admin.register(OrmQ)
@@ -58,14 +73,14 @@ class QueueAdmin(BoundedAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[OrmQ]:
-        """The rows where the queue is, without packages that are large."""
+        """The rows where the queue is, without their packages."""
         config = find_config()
-        alias = None if config is None else config.orm
-        rows: QuerySet[OrmQ] = super().get_queryset(request).using(alias).defer("payload")
-        small = When(size__lte=LISTED_CHARACTERS_MAX, then="payload")
-        package = Case(small, default=Value(""), output_field=TextField())
-        annotated: QuerySet[OrmQ] = rows.annotate(size=Length("payload")).annotate(package=package)
-        return annotated
+        rows: QuerySet[OrmQ] = super().get_queryset(request)
+        return rows.using(None if config is None else config.orm).defer("payload")
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:  # noqa: ARG002
+        """The list that reads the packages of a page."""
+        return QueueList
 
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
@@ -73,7 +88,7 @@ class QueueAdmin(BoundedAdmin):
         """A row with its package, however large."""
         found: Any | None = super().get_object(request, object_id, from_field)
         if found is not None:
-            found.package = found.payload
+            found.package, found.size = found.payload, len(found.payload)
             found.due = found.available_at
             found.available_at = _local(found.available_at, found._state.db)  # noqa: SLF001
         return found
@@ -216,6 +231,8 @@ def message_of(row: Any) -> TaskMessage | SafeString:
 
 
 def _open(row: Any) -> TaskMessage | SafeString:
+    if not hasattr(row, "package"):
+        return mark(_now("it is not in the queue any more"))
     if not row.package and row.size:
         return mark(_now("%d characters: see its page") % row.size)
     try:

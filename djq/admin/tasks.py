@@ -24,7 +24,7 @@ from djq.core.message import plain
 from djq.models import Failure, Success, Task
 from djq.tasks.resubmitting import resubmit
 
-SEARCHED_ROWS = 20_000
+SEARCHED_ROWS = 10_000
 """The newest rows, among which parts of names are looked for."""
 FOUND_MAX = 200
 """So many are shown of each kind."""
@@ -88,7 +88,7 @@ class TaskAdmin(BoundedAdmin):
     lookups = ("name", "id")
     search_fields = ("name", "func", "group")
     search_help_text = _(
-        "An id, a name or a group; or words from the names, functions and groups of the 20,000 newest"
+        "An id, a name or a group; or words from the names, functions and groups of the 10,000 newest"
     )
     sortable_by = ("stopped",)
     fieldsets = (
@@ -124,9 +124,11 @@ class TaskAdmin(BoundedAdmin):
         if not term:
             return queryset, False
         newest = queryset.order_by("-stopped", "-id")
-        same_id = Q(id=term.replace("-", "").lower())
+        exact = [Q(id=term.replace("-", "").lower()), Q(name=term)]
+        if GroupFilter.parameter_name not in request.GET:
+            exact.append(Q(group=term))
         # One by one: asked for all of them at once, a database may read the whole table.
-        looks = [newest.filter(each) for each in (same_id, Q(name=term), Q(group=term))]
+        looks = [newest.filter(each) for each in exact]
         looks.append(_with_words(newest, term.split()))
         found = [list(rows.values_list("pk", flat=True)[: FOUND_MAX + 1]) for rows in looks]
         if request.method == "GET" and any(len(ids) > FOUND_MAX for ids in found):

@@ -357,7 +357,9 @@ class Migration(migrations.Migration):
                 "indexes": [
                     models.Index(fields=["success", "stopped", "id"], name="djq_task_outcome"),
                     models.Index(fields=["name"], name="djq_task_name"),
-                    models.Index(fields=["group", "success"], name="djq_task_group"),
+                    models.Index(
+                        fields=["group", "success", "stopped", "id"], name="djq_task_group"
+                    ),
                 ],
             },
         ),

@@ -252,7 +252,7 @@ def test_search_finds_names_functions_groups_and_ids(browser, term, found):
 
 
 def test_words_are_looked_for_among_the_newest_and_whole_names_among_all(browser):
-    many(20_010)
+    many(10_010)
     for number in (3, 12):
         Task.objects.filter(name=f"task-{number}").update(name=f"task-99999{number}")
 
