@@ -130,7 +130,7 @@ def test_tables_have_only_the_indexes_that_queries_use(database):
 
     assert indexes("djq_ormq") == [("key", "available_at", "id")]
     assert [each for each in indexes("djq_task") if each != ("id",)] == [
-        ("group", "success"),
+        ("group", "success", "stopped", "id"),
         ("name",),
         ("success", "stopped", "id"),
     ]
