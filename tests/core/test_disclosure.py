@@ -79,6 +79,7 @@ def test_what_is_harmless_is_shown_as_it_is(key, value):
         ("redis", f"redis://me:{SECRET}?{SECRET}@h/0", "redis://***@h/0"),
         ("redis", f"redis://me:{SECRET}#{SECRET}@h/0", "redis://***@h/0"),
         ("redis", f"redis://me:{SECRET}@{SECRET}@h/0", "redis://***@h/0"),
+        ("redis", f"redis://me:a@{SECRET}/{SECRET}@h/0", "redis://***@h/0"),
         ("redis", f"redis://me:{SECRET}", "redis://***"),
         ("redis", SECRET, "***"),
         (
