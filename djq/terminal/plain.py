@@ -6,7 +6,7 @@
 - Counts of outcomes are objects: `succeeded`, `failed` and their `total`; so are restarts, by their reasons.
 
 There are no arguments and no results in it. A traceback is in `failures` as the task left it.
-Others read it by these names, which are those of the overview.
+The names are those of the overview; others read it by them, as `docs/qinfo.schema.json` says.
 """
 
 from __future__ import annotations

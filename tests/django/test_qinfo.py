@@ -15,6 +15,7 @@ from django.test import override_settings
 
 from djq import __version__
 from djq.brokers import Broker
+from djq.core.totals import DURATION_BOUNDS
 from djq.exceptions import BrokerUnavailable
 from djq.management.commands import qinfo
 from djq.models import Schedule, Task
@@ -165,6 +166,20 @@ def test_json_of_what_is_away_is_as_its_schema_says():
     assert set(value["errors"]) == {"queue", "clusters", "day", "results"}
     assert value["queue"] is value["clusters"] is value["day"] is value["results"] is None
     assert value["summary"]["rate"] is None
+
+
+def test_the_schema_has_every_field_of_a_cluster():
+    told = plain(FULL)["clusters"][0]
+
+    assert set(told) == set(SCHEMA["$defs"]["cluster"]["properties"])
+    assert set(told) == set(SCHEMA["$defs"]["cluster"]["required"])
+
+
+def test_the_schema_names_the_bounds_of_durations():
+    words = SCHEMA["$defs"]["function"]["properties"]["durations"]["description"]
+    *most, last = (f"{bound:,g}" for bound in DURATION_BOUNDS)
+
+    assert f"at most {', '.join(most)} and {last} seconds" in words
 
 
 def test_an_overview_with_all_its_parts_is_as_the_schema_says():
