@@ -21,17 +21,23 @@ from django.db.models.functions import Right
 
 from djq import assembly
 from djq.core.disclosure import without_logins
-from djq.exceptions import BrokerUnavailable
+from djq.exceptions import BoardUnavailable, BrokerUnavailable
 from djq.monitor import Stat, oldest_waiting_seconds
 from djq.ports import Broker
 from djq.results.moments import as_kept, as_meant
 from djq.runtime.beside import side_by_side
+from djq.wiring import wiring
 
 PARTS = frozenset({"queue", "clusters", "results", "day", "failures", "schedules"})
 """What there is to see. `results` counts every row that is kept, and is the one that may take long."""
 
 LANES = (("queue",), ("clusters",), ("schedules", "day", "failures", "results"))
 """Parts by who has to answer for them: the broker, the board, the database. The quick ones come first."""
+
+UNSEEN = (
+    "clusters cannot be seen from here: the cache that Q_CLUSTER['cache'] names is not there, or each "
+    "process has it for itself, or it keeps nothing; choose one on a server, in the database or in files"
+)
 
 DAY = timedelta(days=1)
 TRACEBACK_CHARACTERS_SHOWN = 4_000
@@ -149,7 +155,7 @@ def take(
     now = assembly.surroundings().clock.now()
     readers: Mapping[str, Callable[[], object]] = {
         "queue": lambda: queue_now(queue),
-        "clusters": lambda: tuple(Stat.get_all(queue)),
+        "clusters": lambda: clusters_now(queue),
         "results": results_now,
         "day": lambda: last_day(now),
         "failures": lambda: last_failures(limit),
@@ -199,6 +205,17 @@ def queue_now(broker: Broker) -> QueueNow:
         locked=broker.lock_size(),
         oldest_seconds=oldest_waiting_seconds(broker),
     )
+
+
+def clusters_now(broker: Broker) -> tuple[Stat, ...]:
+    """The clusters of this queue, on whatever host.
+
+    Raises:
+        BoardUnavailable: The statistics cannot be read now, or are where nobody else can see them.
+    """
+    if assembly.board_of_this_thread(broker.list_key) is None and wiring().broker is None:
+        raise BoardUnavailable(UNSEEN)
+    return tuple(Stat.get_all(broker))
 
 
 def results_now() -> Results:

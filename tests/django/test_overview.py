@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import OperationalError, connection
+from django.test import override_settings
 
 from djq import assembly, overview
 from djq.brokers import Broker
@@ -179,13 +180,12 @@ def test_the_queue_says_whose_it_is_and_how_much_waits():
         broker.dequeue()
         clock.advance(30)
 
-        seen = overview.take(broker)
+        seen = overview.take(broker, parts=["queue"])
 
     assert seen.queue == overview.QueueNow(
         name=broker.list_key, broker=broker.info(), size=1, locked=1, oldest_seconds=30.0
     )
-    assert seen.clusters == ()
-    assert set(seen.errors) == set()
+    assert seen.errors == {}
 
 
 @pytest.mark.django_db
@@ -226,6 +226,18 @@ def test_a_part_that_there_is_not_is_refused():
         ValueError, match=r"\['cpu'\] are no parts of an overview; there are \['clusters'"
     ):
         overview.take(parts=["queue", "cpu"])
+
+
+@override_settings(Q_CLUSTER={"name": "tests", "sqs": {"aws_region": "eu-central-1"}})
+@pytest.mark.parametrize("backend", ["locmem.LocMemCache", "dummy.DummyCache"])
+def test_clusters_that_nobody_can_see_are_not_taken_for_none(backend):
+    with override_settings(
+        CACHES={"default": {"BACKEND": f"django.core.cache.backends.{backend}"}}
+    ):
+        seen = overview.take(Hung(threading.Event()), parts=["clusters"])
+
+    assert seen.clusters is None
+    assert seen.errors["clusters"].startswith("BoardUnavailable: clusters cannot be seen from here")
 
 
 def test_clusters_are_those_of_the_board():
@@ -270,6 +282,6 @@ def test_a_part_that_answers_in_time_is_as_without_a_limit():
     with wired(board=Board([])):
         seen = overview.take(Hung(end), parts=["queue", "clusters"], seconds=10)
 
-    assert seen == overview.take(Hung(end), parts=["queue", "clusters"])
+        assert seen == overview.take(Hung(end), parts=["queue", "clusters"])
     assert seen.queue.size == 7
     assert seen.errors == {}
