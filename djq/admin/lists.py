@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ORDER_VAR, ChangeList
-from django.core.paginator import Paginator
+from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import cached_property
@@ -48,6 +48,14 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # no generic at ru
         rows: QuerySet[Any] = self.object_list  # type: ignore[assignment]  # what the admin pages through
         found = rows.order_by().values("pk")[: COUNTED_MAX + 1].count()
         return AtLeast(COUNTED_MAX) if found > COUNTED_MAX else found
+
+    def page(self, number: int | str) -> Page[Any]:
+        """The rows of a page: first which they are, so that an index is read and no row before them."""
+        number = self.validate_number(number)
+        first = (number - 1) * self.per_page
+        rows: QuerySet[Any] = self.object_list  # type: ignore[assignment]  # as above
+        ids = list(rows.values_list("pk", flat=True)[first : first + self.per_page])
+        return Page(rows.filter(pk__in=ids), number, self)
 
 
 class BoundedList(ChangeList):

@@ -132,8 +132,6 @@ class ScheduleAdmin(BoundedAdmin):
         """The next runs, with what daylight saving does to them."""
         if not schedule.func:
             return "-"
-        if schedule._state.adding:  # noqa: SLF001 - documented all the same
-            schedule.begin_on_the_grid()
         try:
             runs = schedule.upcoming(RUNS_SHOWN)
         except DjqError as error:

@@ -8,6 +8,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from djq.admin.tasks import SuccessAdmin
+from djq.admin.values import shown as shown_value
 from djq.models import Failure, Success, Task
 from tests.django import task_samples as samples
 from tests.django.admin_parts import (
@@ -158,6 +159,14 @@ def test_more_rows_than_are_counted_are_said_to_be_more(browser):
     Task.objects.filter(name="task-7").delete()
     assert "10000 Successful tasks" in page(browser, SUCCESSES)
     assert "≥" not in page(browser, SUCCESSES)
+
+
+def test_rows_before_a_page_are_not_read(browser):
+    many(1_000)
+
+    (asked,) = [sql for sql in queries_of(browser, SUCCESSES, p=9) if "OFFSET 800" in sql]
+
+    assert asked.startswith('SELECT "djq_task"."id" AS "pk" FROM')
 
 
 def test_a_number_that_may_be_more_has_its_thousands_parted(browser, settings):
@@ -331,6 +340,13 @@ def test_what_cannot_be_shown_is_a_mark(browser, value, why):
 
     assert text.count('<strong class="djq-unreadable">⚠ ') == 3  # the kwargs are in the same pickle
     assert text.count(why) >= 2
+
+
+def test_a_value_that_breaks_the_transaction_leaves_the_page_alone(database):
+    found = shown_value(lambda: samples.violate(database), 1)
+
+    assert "IntegrityError" in found
+    assert not Task.objects.using(database).exists()
 
 
 @pytest.mark.parametrize("data", [b"", b"no pickle", b"\x80\x05", b"cposix\nnothing\n."])
