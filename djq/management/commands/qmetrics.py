@@ -13,8 +13,9 @@ from djq import assembly
 from djq.exceptions import ConfigError
 from djq.runtime import scope
 from djq.runtime.interrupts import Interrupts
+from djq.runtime.poller import Poller
 from djq.runtime.serving import PageServer
-from djq.runtime.threads import Bell, end_process
+from djq.runtime.threads import end_process
 
 PORT = 9845
 PORT_MAX = 65_535
@@ -63,19 +64,22 @@ class Command(BaseCommand):
                 f"cannot listen on {host}, port {port}: {error.strerror or error}; "
                 "choose others with --host and --port (0: any port that is free)"
             ) from error
-        bell = Bell()
-        interrupts = Interrupts(None, bell.ring)
+        # The poller, since a signal that comes just before a wait on a lock would not end it.
+        poller = Poller()
+        interrupts = Interrupts(poller)
         interrupts.install()
         try:
             server.start()
             self.stdout.write(f"Metrics are at {server.url}; Ctrl-C ends this.")
             self.stdout.flush()
-            bell.wait(None)
+            while not interrupts.count():
+                poller.wait(None)
         finally:
             if self._is_program:
                 interrupts.ignore()
             else:
                 interrupts.restore()
+                poller.close()
                 server.close()
         if self._is_program:
             # Not after whoever is being answered: a service may hang.
