@@ -5,7 +5,8 @@
 - Moments are ISO 8601 with their zone. Names that end in `_seconds` are numbers of seconds.
 - Counts of outcomes are objects: `succeeded`, `failed` and their `total`; so are restarts, by their reasons.
 
-There are no arguments and no results in it. A traceback is in `failures` as the task left it.
+There are no arguments and no results in it. A traceback, and the line that says why a task failed, are in
+`failures` as the task left them.
 Others read it by these names, which are those of the overview.
 """
 
