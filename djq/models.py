@@ -206,6 +206,19 @@ class Failure(Task):
         verbose_name_plural = _("Failed tasks")
 
 
+class Clusters(Task):
+    """The page of the clusters in the admin: a model in name only, so that the admin has a place for it.
+
+    It has no rows of its own; what it adds is the permission to see the page.
+    """
+
+    class Meta:
+        proxy = True
+        default_permissions = ("view",)
+        verbose_name = _("clusters")
+        verbose_name_plural = _("Clusters")
+
+
 class Progress(models.Model):
     """How far an iter or a chain has come: the elements that are there, or the links that were sent."""
 

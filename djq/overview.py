@@ -2,7 +2,8 @@
 
 Whoever shows something to people or machines takes it from here: `qinfo`, `qmonitor`, the admin's page
 of clusters, metrics. Each part is read by itself, and one that cannot be read now is named in `errors`
-and leaves the others as they are. Arguments and results are in none of them, and nothing is unpickled.
+and leaves the others as they are. Arguments and results are in none of them, but for the line that says why
+a task failed, and that is read without running anything.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from typing import Any, TypeVar
 import attrs
 from django.apps import apps
 from django.db import Error, connections
-from django.db.models import Avg, Count, F, QuerySet
-from django.db.models.functions import Right
+from django.db.models import Avg, Case, Count, F, QuerySet, When
+from django.db.models.functions import Length, Right
 
 from djq import assembly
+from djq.core.call import load_text
 from djq.core.disclosure import without_logins
 from djq.exceptions import BoardUnavailable, BrokerUnavailable
 from djq.monitor import Stat, oldest_waiting_seconds
@@ -41,6 +43,8 @@ UNSEEN = (
 
 DAY = timedelta(days=1)
 TRACEBACK_CHARACTERS_SHOWN = 4_000
+REASON_BYTES_MAX = 5_000
+"""The line of a failure is never larger; a list of an iter's results may be."""
 
 Part = TypeVar("Part")
 
@@ -88,6 +92,8 @@ class Failed:
     attempts: int
     traceback: str
     """Its end, 4,000 characters at most; '' when the task had no exception of its own."""
+    reason: str = ""
+    """The line that says why; '' where it is kept as something else."""
 
 
 @attrs.frozen(kw_only=True)
@@ -255,15 +261,24 @@ def last_failures(limit: int) -> tuple[Failed, ...]:
     rows = _tasks(alias).filter(success=False).order_by("-stopped", "-id")
     columns = ("id", "name", "func", "stopped", "attempts")
     end = Right("traceback", TRACEBACK_CHARACTERS_SHOWN)
-    found = _read(alias, lambda: list(rows.values(*columns, end=end)[:limit]))
+    # As a query's own condition, so that what is large is not sent.
+    small = When(value_bytes__lte=REASON_BYTES_MAX, then="value")
+    looked_for = rows.annotate(value_bytes=Length("value"), line=Case(small, default=None))
+    found = _read(alias, lambda: list(looked_for.values(*columns, "line", end=end)[:limit]))
     return tuple(
         Failed(
             traceback=row.pop("end"),
+            reason=_reason(row.pop("line")),
             stopped=as_meant(row.pop("stopped")),
             **row,
         )
         for row in found
     )
+
+
+def _reason(value: bytes | None) -> str:
+    """The line of a failure, read without running anything."""
+    return (None if value is None else load_text(bytes(value))) or ""
 
 
 def schedules_now(limit: int) -> Schedules:

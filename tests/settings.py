@@ -20,7 +20,7 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 INSTALLED_APPS = [
     *("django.contrib.contenttypes", "django.contrib.auth", "django.contrib.messages"),
-    *("django.contrib.sessions", "django.contrib.admin", "djq"),
+    *("django.contrib.sessions", "django.contrib.admin", "django.contrib.staticfiles", "djq"),
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -42,6 +42,7 @@ TEMPLATES = [
         },
     }
 ]
+STATIC_URL = "static/"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 Q_CLUSTER: dict[str, Any] = {"name": "tests", "orm": "default"}

@@ -5,8 +5,9 @@
 - Moments are ISO 8601 with their zone. Names that end in `_seconds` are numbers of seconds.
 - Counts of outcomes are objects: `succeeded`, `failed` and their `total`; so are restarts, by their reasons.
 
-There are no arguments and no results in it. A traceback is in `failures` as the task left it.
-The names are those of the overview; others read it by them, as `docs/qinfo.schema.json` says.
+There are no arguments and no results in it. A traceback, and the line that says why a task failed, are in
+`failures` as the task left them. The names are those of the overview; others read it by them, as
+`docs/qinfo.schema.json` says.
 """
 
 from __future__ import annotations

@@ -52,6 +52,7 @@ FULL = overview.Overview(
             stopped=NOON - HOUR,
             attempts=1,
             traceback="ValueError: 7\n",
+            reason="ValueError: 7",
         ),
     ),
     schedules=overview.Schedules(

@@ -12,6 +12,7 @@ from django.test import override_settings
 from djq import assembly, overview
 from djq.brokers import Broker
 from djq.conf import get_config
+from djq.core.call import dump_value
 from djq.exceptions import BrokerUnavailable
 from djq.models import Schedule, Task
 from djq.monitor import Stat, written
@@ -152,6 +153,16 @@ def test_schedules_that_run_next_come_first_and_paused_ones_count_only(alias):
     assert seen.coming[0] == overview.Coming(
         id=sooner.pk, name="", func="math.floor", at=NOW + timedelta(hours=1)
     )
+
+
+def test_why_a_task_failed_is_read_without_running_anything(alias):
+    reasons = [dump_value("timed out after 60 s"), dump_value("x" * 6_000), dump_value(Stat), None]
+    for number, value in enumerate(reasons):
+        keep(number, alias=alias, success=False, value=value, ended=NOW - timedelta(hours=number))
+
+    seen = overview.take(parts=["failures"]).failures
+
+    assert [failed.reason for failed in seen] == ["timed out after 60 s", "", "", ""]
 
 
 @pytest.mark.django_db

@@ -86,6 +86,7 @@ def test_everything_is_plain_and_survives_json():
                 "stopped": "2026-11-29T11:00:00+00:00",
                 "attempts": 1,
                 "traceback": "ValueError: 7\n",
+                "reason": "ValueError: 7",
             }
         ],
         "schedules": {

@@ -1,0 +1,66 @@
+"""Asks somebody who may not answer, in a thread beside: whoever wants to know waits as long as he likes.
+
+A client library waits as long as it was told, and some were told nothing. In a thread of a web server no
+alarm ends that, so the question is asked in another thread, which is given up when it takes too long.
+
+One question is under way at a time. Who asks meanwhile gets its answer, so a server that hangs costs one
+thread for as long as its client waits, however often it is asked about. The thread is there only while it
+asks, and closes what it has opened. After a fork nothing of the parent's question is there.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Generic, TypeVar
+
+from djq.runtime import scope
+
+Answer = TypeVar("Answer")
+
+
+class Lookout(Generic[Answer]):
+    """Asks one question, again and again."""
+
+    def __init__(self) -> None:
+        """Nothing is asked yet."""
+        self._begin()
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._asked: Future[Answer] | None = None
+
+    def ask(self, question: Callable[[], Answer]) -> Future[Answer]:
+        """Begin to ask, or join the question that is under way; does not wait.
+
+        Whoever waits for the answer, with `result(seconds)`, gets what the question raised, or
+        `TimeoutError`.
+
+        Raises:
+            RuntimeError: There can be no more threads.
+        """
+        if self._pid != os.getpid():
+            self._begin()
+        with self._lock:
+            if self._asked is None or self._asked.done():
+                asked: Future[Answer] = Future()
+                thread = threading.Thread(
+                    target=_answer, args=(asked, question), name="djq lookout", daemon=True
+                )
+                thread.start()
+                self._asked = asked
+            return self._asked
+
+
+def _answer(asked: Future[Answer], question: Callable[[], Answer]) -> None:
+    try:
+        answer = question()
+    except BaseException as error:  # noqa: BLE001 - whoever waits is to have it, whatever it is
+        scope.close_own()
+        asked.set_exception(error)
+    else:
+        scope.close_own()
+        asked.set_result(answer)
