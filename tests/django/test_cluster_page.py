@@ -281,7 +281,7 @@ def test_it_costs_a_handful_of_queries_however_much_there_is(ann, django_assert_
 
 
 def test_no_cluster_at_all_is_worth_a_warning(ann):
-    page = text_of(ann, PAGE)
+    page = rendered(ann)
 
     assert notices(page) == [
         ("warning", "No cluster is known: what is queued waits until one is started.")
