@@ -45,7 +45,7 @@ class Board:
         self.stats = stats
 
     def read(self):
-        if isinstance(self.stats[0], str):
+        if self.stats and isinstance(self.stats[0], str):
             raise BoardUnavailable(*self.stats)
         return [written(stat) for stat in self.stats]
 
