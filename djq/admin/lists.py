@@ -23,9 +23,9 @@ from djq.core.message import cut
 
 COUNTED_MAX = 10_000
 """So many rows are counted, and can be paged through."""
-ACTED_MAX = 900
-"""Rows that an action takes at once: its page of confirmation sends one field for each, and Django takes
-a thousand."""
+ACTED_MAX = 500
+"""Rows that an action takes at once: its page of confirmation has a line and a field for each, and Django
+takes a thousand fields."""
 REFUSALS_SHOWN = 10
 REASON_CHARACTERS_MAX = 300
 """Messages may have to fit into a cookie."""
