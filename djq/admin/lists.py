@@ -23,9 +23,9 @@ from djq.core.message import cut
 
 COUNTED_MAX = 10_000
 """So many rows are counted, and can be paged through."""
-ACTED_MAX = 900
-"""Rows that an action takes at once: its page of confirmation sends one field for each, and Django takes
-a thousand."""
+ACTED_MAX = 500
+"""Rows that an action takes at once: its page of confirmation has a line and a field for each, and Django
+takes a thousand fields."""
 REFUSALS_SHOWN = 10
 REASON_CHARACTERS_MAX = 300
 """Messages may have to fit into a cookie."""
@@ -42,6 +42,9 @@ class AtLeast(int):
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # no generic at run time
     """Pages of a queryset, up to the limit."""
 
+    root: QuerySet[Any] | None = None
+    """All rows, from which those of a page are read. None: from what is paged through."""
+
     @cached_property
     def count(self) -> int:
         """How many rows there are, `AtLeast` the limit."""
@@ -55,7 +58,9 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # no generic at ru
         first = (number - 1) * self.per_page
         rows: QuerySet[Any] = self.object_list  # type: ignore[assignment]  # as above
         ids = list(rows.values_list("pk", flat=True)[first : first + self.per_page])
-        return Page(rows.filter(pk__in=ids), number, self)
+        # Nothing else is asked of them: with other conditions beside, PostgreSQL may go by those instead.
+        root = rows if self.root is None else self.root.order_by(*rows.query.order_by)
+        return Page(root.filter(pk__in=ids), number, self)
 
 
 class BoundedList(ChangeList):
@@ -90,6 +95,15 @@ class BoundedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:  # noqa: ARG002
         """The list that keeps to its columns."""
         return BoundedList
+
+    def get_paginator(
+        self, request: HttpRequest, queryset: QuerySet[Any], *rest: Any, **more: Any
+    ) -> Any:
+        """The pages of what was found; of a history, too, whose rows are others."""
+        made = super().get_paginator(request, queryset, *rest, **more)
+        if isinstance(made, BoundedPaginator) and queryset.model is self.model:
+            made.root = self.get_queryset(request)
+        return made
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:  # noqa: ARG002
         """Only what filters offer: any other may read the whole table."""

@@ -130,15 +130,15 @@ def test_a_chain_longer_than_a_portion_is_taken_up_as_one(browser, djq_queue):
 
 
 def test_of_all_that_failed_the_newest_are_resubmitted(browser):
-    many(910, success=False)
+    many(510, success=False)
 
     answer = act(browser, FAILURES, "resubmit", f"{1:032x}", select_across=1)
 
     assert said(answer) == [
-        "There are more than 900: these are the first of them.",
-        "900 tasks were resubmitted.",
+        "There are more than 500: these are the first of them.",
+        "500 tasks were resubmitted.",
     ]
-    assert (OrmQ.objects.count(), Failure.objects.count()) == (900, 10)
+    assert (OrmQ.objects.count(), Failure.objects.count()) == (500, 10)
     assert not Failure.objects.filter(name="task-10").exists()
 
 
