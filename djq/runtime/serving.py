@@ -58,8 +58,6 @@ class PageServer:
 
 
 class _Server(ThreadingHTTPServer):
-    block_on_close = False
-
     def __init__(
         self, address: Any, family: socket.AddressFamily, handler: type[BaseHTTPRequestHandler]
     ) -> None:
@@ -81,8 +79,6 @@ class _Handler(BaseHTTPRequestHandler):
     path_served: str
     page: Page
     timeout = CLIENT_SECONDS_MAX
-    server_version = "djq"
-    sys_version = ""
 
     def do_GET(self) -> None:
         """Answer with the page."""
@@ -111,6 +107,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+
+    def version_string(self) -> str:
+        """What the header `Server` says."""
+        return "djq"
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name that it has there
         """Say nothing: a scrape each few seconds would fill the log."""
