@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime, timedelta
 
-from djq.brokers import get_broker
 from djq.core.call import dump_call, dump_value
 from djq.core.protocol import Running
 from djq.core.tally import NONE, Count
-from djq.models import Schedule, Task
+from djq.models import OrmQ, Schedule, Task
 from djq.monitor import Stat, written
+from djq.tasks import async_task
 
 NOW = datetime(2026, 11, 24, 14, 30, 12, tzinfo=UTC)
 
@@ -90,6 +90,13 @@ def clusters():
     return orion, rigel
 
 
+SUCCESSES = (
+    ("ohio-river-nitrogen-tango", "shop.images.resize", 2, "810x540"),
+    ("confirm-10481", "shop.mails.confirm", 9, True),
+    ("nightly-index", "shop.search.index_products", 71, 18_204),
+    ("confirm-10480", "shop.mails.confirm", 118, True),
+    ("zebra-mike-utah-lemon", "shop.images.resize", 207, "1200x800"),
+)
 FAILURES = (
     (
         "confirm-10482",
@@ -113,19 +120,29 @@ FAILURES = (
 SCHEDULES = (
     ("Import of exchange rates", "shop.rates.fetch", 288, {"schedule_type": "H"}),
     ("Clean up carts", "shop.carts.clean", 1_788, {"schedule_type": "I", "minutes": 30}),
-    ("Monthly report", "shop.reports.monthly", 55_788, {"schedule_type": "C", "cron": "0 6 * * *"}),
+    (
+        "Monthly report",
+        "shop.reports.monthly",
+        570_588,
+        {"schedule_type": "C", "cron": "0 6 1 * *", "time_zone": "Europe/Berlin"},
+    ),
 )
+WAITING = 17
 
 
 def fill():
     """Rows, and packages in the queue, to go with the clusters."""
+    for number, (name, func, seconds, result) in enumerate(SUCCESSES, start=101):
+        keep(number, name=name, func=func, stopped=ago(seconds=seconds), result=result)
     for number, (name, func, seconds, line) in enumerate(FAILURES, start=1):
-        keep(number, name=name, func=func, stopped=ago(seconds=seconds), line=line)
+        fail(number, name=name, func=func, stopped=ago(seconds=seconds), line=line)
     for name, func, seconds, fields in SCHEDULES:
         Schedule.objects.create(
             name=name, func=func, next_run=NOW + timedelta(seconds=seconds), **fields
         )
-    get_broker().enqueue_many(["package"] * 17)
+    for number in range(WAITING):
+        async_task("shop.mails.confirm", number + 10_483, task_name=f"confirm-{number + 10_483}")
+    OrmQ.objects.update(available_at=ago(seconds=8))
 
 
 def traceback_of(func, line):
@@ -137,18 +154,24 @@ def traceback_of(func, line):
     )
 
 
-def keep(number, *, name="task", func="math.sqrt", stopped=NOW, line="", **fields):
-    """A failure that is kept."""
-    if line:
-        fields["value"] = dump_value(line)
-        fields["traceback"] = traceback_of(func, line)
+def keep(number, *, name="task", func="math.sqrt", stopped=NOW, result=None, **fields):
+    """A task that is kept."""
     return Task.objects.create(
-        id=f"{number:032x}",
-        name=name,
-        func=func,
-        started=stopped - timedelta(seconds=4),
-        stopped=stopped,
-        success=False,
-        body=dump_call(func, (10_482,), {"language": "en"}),
-        **fields,
+        **{
+            "id": f"{number:032x}",
+            "name": name,
+            "func": func,
+            "started": stopped - timedelta(seconds=4),
+            "stopped": stopped,
+            "body": dump_call(func, (10_482,), {"language": "en"}),
+            "value": dump_value(result),
+            "queue": "shop",
+            **fields,
+        }
     )
+
+
+def fail(number, *, line, func="math.sqrt", **fields):
+    """A failure that is kept."""
+    trace = traceback_of(func, line)
+    return keep(number, func=func, result=line, success=False, traceback=trace, **fields)

@@ -141,6 +141,8 @@ def pages():
     ]:
         yield f"queue: {name}", f"/admin/djq/ormq/{asked}", None
     yield "queue: delete 100", "/admin/djq/ormq/", deletion(OrmQ.objects.order_by("-id")[:100])
+    yield "clusters", "/admin/djq/clusters/", None
+    yield "clusters: renewal", "/admin/djq/clusters/now/", None
     yield "the admin's index", "/admin/", None
 
 

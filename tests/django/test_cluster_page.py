@@ -218,7 +218,9 @@ def test_it_shows_what_the_clusters_have_told(ann):
     assert notices(page) == []
 
 
-def test_it_shows_the_queue_failures_and_schedules(ann):
+def test_it_shows_the_queue_failures_and_schedules(ann, settings):
+    # A broker that was made for another test has another clock.
+    settings.Q_CLUSTER = {"name": "page", "orm": "default"}
     broker = get_broker()
     OrmQ.objects.bulk_create(
         OrmQ(key=broker.list_key, payload="package", available_at=NOW - timedelta(seconds=95))
@@ -232,7 +234,7 @@ def test_it_shows_the_queue_failures_and_schedules(ann):
 
     assert (figure(page, "waiting"), figure(page, "locked")) == (2, 1)
     assert figure(page, "oldest") == 95
-    assert ">1 min 35 s</span>" in page
+    assert "the oldest for 1 min 35 s" in page
     assert f'href="/admin/djq/failure/{0:032x}/change/">broken-one<' in page
     assert "1 h 0 min ago" in page
     assert "<code>ValueError: no such fruit…</code>" in page

@@ -21,7 +21,9 @@ def text_files() -> list[Path]:
     return sorted(
         path
         for path in ROOT.rglob("*")
-        if path.is_file() and is_ours(path.relative_to(ROOT)) and path.suffix != ".pyc"
+        if path.is_file()
+        and is_ours(path.relative_to(ROOT))
+        and path.suffix not in {".pyc", ".png"}
     )
 
 

@@ -120,3 +120,16 @@ def test_index_leads_to_every_page():
     linked = {docs / target for target in LINK.findall((docs / "index.md").read_text("utf-8"))}
 
     assert set(docs.rglob("*.md")) - linked == {docs / "index.md"}
+
+
+def test_pictures_are_in_the_docs_in_three_looks_and_small():
+    folder = ROOT / "docs" / "images"
+    pages = [path.read_text("utf-8") for path in (ROOT / "docs").glob("*.md")]
+    linked = {name for page in pages for name in re.findall(r"\]\(images/([^)]+)\)", page)}
+    found = {path.name: path.stat().st_size for path in folder.iterdir()}
+    subjects = {name.rpartition("-")[0] for name in found}
+
+    assert set(found) == linked
+    looks = {"light", "dark", "phone"}
+    assert set(found) == {f"{subject}-{look}.png" for subject in subjects for look in looks}
+    assert sum(found.values()) < 1_500_000
