@@ -6,6 +6,7 @@ import importlib
 import os
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -16,6 +17,7 @@ from django.core.cache.backends.locmem import LocMemCache
 from django.core.cache.backends.redis import RedisCache
 
 from djq.boards.cache import CacheBoard
+from djq.boards.database import DatabaseBoard
 from djq.brokers.orm import OrmBroker, ServerClock
 from djq.brokers.orm_bell import Bell
 from djq.components.publisher import Board
@@ -58,7 +60,7 @@ ADAPTERS: Mapping[str, tuple[str, str]] = {
 """For each key that chooses a broker: the module that makes it, and what to install for that."""
 
 IN_REDIS = frozenset({"redis", "django_redis"})
-"""Keys whose broker has the statistics beside its queue; all others have them in the cache."""
+"""Keys whose broker has the statistics beside its queue whatever the cache is."""
 
 MEASURING = frozenset({"disque_nodes", "mongo", "sqs"})
 """Keys whose module reads the host's clock besides the server's, and is handed it."""
@@ -181,11 +183,12 @@ def make_board(config: Config, list_key: str) -> Board | None:
             list_key, connect=connect, clock=instead.clock
         )
         return board
-    try:
-        cache = caches[config.cache]
-    except InvalidCacheBackendError:
-        return None  # a system check says so; no cluster is to stay away for it
-    return None if is_unshared(cache) else CacheBoard(list_key, cache)
+    with suppress(InvalidCacheBackendError):  # a check tells of it; no cluster is to stay away
+        if not is_unshared(caches[config.cache]):
+            return CacheBoard(list_key, caches[config.cache])
+    if config.orm is None or config.broker_name != "orm":
+        return None
+    return DatabaseBoard(list_key, alias=config.orm, host_clock=SystemClock(), clock=instead.clock)
 
 
 def board_of_this_thread(list_key: str | None = None) -> Board | None:
@@ -193,7 +196,7 @@ def board_of_this_thread(list_key: str | None = None) -> Board | None:
     config = get_config()
     key = config.name if list_key is None else list_key
     if wiring().broker is not None or config.broker_name not in IN_REDIS:
-        return make_board(config, key)  # a cache has its connections itself
+        return make_board(config, key)  # Django has the connections itself
     return _once("boards", config, key, lambda: make_board(config, key))
 
 

@@ -19,7 +19,7 @@ from djq.conf import get_config
 from djq.core.events import SettingsIgnored
 from djq.core.protocol import Report
 from djq.exceptions import ConfigError
-from djq.monitor import Stat, counted, status_of, told, written
+from djq.monitor import Stat, counted, place_of, status_of, told, written
 from djq.ports import Broker, Component, Orphans
 from djq.runtime import patience, scope
 from djq.runtime.interrupts import Interrupts
@@ -250,7 +250,7 @@ class Cluster:
         return Publisher(
             command=command,
             board=self._board,
-            place=f"{self.host}:{self.pid}:{self._born}",
+            place=place_of(self._picture(runs=False)),
             picture=lambda stopped: written(self._picture(runs=not stopped)),
             around=assembly.surroundings(),
             guard_cycle=self.config.guard_cycle,

@@ -1,4 +1,4 @@
-"""The rows that djq keeps: tasks with their outcome, schedules, and the queue of the ORM broker."""
+"""The rows that djq keeps: tasks with their outcome, schedules, the ORM broker's queue and its clusters."""
 
 # ruff: noqa: DJ001 -- the documented fields have always known null from empty: no hook, no group.
 
@@ -298,3 +298,15 @@ class OrmQ(models.Model):
 
     def __str__(self) -> str:
         return f"{self.key} {self.pk}"
+
+
+class Picture(models.Model):
+    """The statistics of one running cluster, where the queue is in the database and no cache is shared."""
+
+    id = ExactCharField(max_length=64, primary_key=True)
+    queue = ExactCharField(max_length=100)
+    text = models.TextField()
+    until = models.FloatField()
+
+    def __str__(self) -> str:
+        return f"{self.queue} {self.pk}"

@@ -98,7 +98,7 @@ class Stat:
     def get_all(cls, broker: Broker | None = None) -> list[Stat]:
         """The status of every cluster that `qcluster` runs for a queue, on whatever host; one read.
 
-        Empty where the processes of a project share no cache, and with no Redis as the broker.
+        Empty where the processes share no cache, unless the broker is Redis or a Django database.
 
         Args:
             broker: Whose queue it is; the settings' own when None.
@@ -156,6 +156,11 @@ def told(blank: Stat, report: Report, sentinel: int | None) -> Stat:
         broker_away_since=report.health.broker,
         store_away_since=report.health.store,
     )
+
+
+def place_of(stat: Stat) -> str:
+    """Where its picture goes: a name that no other cluster has, on another host or born at another time."""
+    return f"{stat.host}:{stat.cluster_id}:{stat.tob}"
 
 
 def counted(blank: Stat, command: Command, now: float) -> Stat:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from redis.exceptions import RedisClusterException, RedisError
 
@@ -46,6 +46,8 @@ _READ = "return redis.call('HVALS', KEYS[1])"
 
 class RedisBoard:
     """The board of one queue's clusters in Redis."""
+
+    cycle_seconds: ClassVar[float] = 0.0
 
     def __init__(
         self, list_key: str, *, connect: Callable[[], Any], clock: Clock | None = None

@@ -3,14 +3,16 @@
 It stands around the command, in the command's own process, and works after each of its steps. A board
 that is slow or away must cost the command nothing: an attempt is given up after a moment, the pauses
 between attempts grow, and meanwhile the picture up there ends by itself, as it does when the cluster
-dies. What is put up is only what is new: a sentinel that has fallen silent is not made to look alive.
+dies. Before that nobody misses anything, so a failure now and then is not spoken of: a SQLite file that
+everybody writes to is locked every now and then. What is put up is only what is new: a sentinel that has
+fallen silent is not made to look alive.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from djq.components.backoff import Backoff
 from djq.components.command import Command
@@ -23,6 +25,9 @@ SECONDS_KEPT_LEAST = 3.0
 
 class Board(Protocol):
     """Where pictures of clusters are put up, as texts. What it raises is `BoardUnavailable`."""
+
+    cycle_seconds: ClassVar[float]
+    """Least seconds between two texts of one place, where it is not to be written more often. 0: none."""
 
     def put(self, place: str, text: str, seconds: float) -> None:
         """Put a text up for so long, instead of what was there; every cluster has its own place."""
@@ -59,7 +64,7 @@ class Publisher:
             place: A name that no other cluster has.
             picture: Makes the text; it is told whether the cluster has stopped.
             around: Time and the observer.
-            guard_cycle: Least seconds between two pictures.
+            guard_cycle: Least seconds between two pictures, if the board has not more.
             bounded: Ends what takes too long with a `TimeoutError`.
         """
         self._command = command
@@ -67,9 +72,10 @@ class Publisher:
         self._place = place
         self._picture = picture
         self._clock = around.clock
-        self._guard_cycle = guard_cycle
+        self._guard_cycle = max(guard_cycle, board.cycle_seconds)
         self._bounded = bounded
-        self._backoff = Backoff("board of the statistics", around)
+        self._seconds = max(CYCLES_KEPT * self._guard_cycle, SECONDS_KEPT_LEAST)
+        self._backoff = Backoff("board of the statistics", around, silent_seconds=self._seconds)
         self._next_at = around.clock.monotonic()
         self._shown: tuple[object] | None = None
         """The report that is up there, and was not None by chance. None: nothing yet."""
@@ -99,10 +105,9 @@ class Publisher:
 
     def _put(self, *, stopped: bool) -> None:
         report = self._command.report
-        seconds = max(CYCLES_KEPT * self._guard_cycle, SECONDS_KEPT_LEAST)
         try:
             with self._bounded():
-                self._board.put(self._place, self._picture(stopped), seconds)
+                self._board.put(self._place, self._picture(stopped), self._seconds)
         except (BoardUnavailable, TimeoutError) as error:
             self._backoff.failed(error)
         else:

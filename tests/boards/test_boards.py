@@ -1,4 +1,4 @@
-"""What both boards promise, on every kind of server; and how each goes about it."""
+"""What all boards promise, on every kind of server; and how those in Redis and in a cache go about it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import pytest
 from django.core.cache.backends.locmem import LocMemCache
 
 from djq.boards.cache import BLOCK, CacheBoard
+from djq.boards.database import DatabaseBoard
 from djq.boards.redis import RedisBoard
 from djq.brokers.redis_client import read_server
 from djq.exceptions import BoardUnavailable
+from djq.runtime.clock import SystemClock
 from djq_testing.clock import ManualClock
 from djq_testing.fakes.redis import fake_redis
 from tests.caches import KINDS, REDIS_URL, make_cache, redis_prefix
@@ -41,77 +43,75 @@ def opened(kind, folder):
         yield make
 
 
-@pytest.fixture(params=["fakeredis", "real-redis", *[f"cache-{kind}" for kind in KINDS]])
-def boards(request, tmp_path, db):
-    with opened(request.param, tmp_path) as make:
-        yield make
+class BoardContract:
+    """What a board does, whatever it is made of: fill in `boards`."""
+
+    @pytest.fixture
+    def boards(self):
+        """A function that makes boards which see one another, with nothing on them."""
+        raise NotImplementedError
+
+    def test_what_one_process_puts_up_another_reads(self, boards):
+        here, there = boards(), boards()
+        here.put("host:1", "first", 60)
+        there.put("host:2", "second", 60)
+        here.put("host:1", "first again ü", 60)
+
+        assert sorted(here.read()) == sorted(there.read()) == ["first again ü", "second"]
+        assert sorted(boards().read()) == ["first again ü", "second"]
+
+    def test_what_is_put_up_once_more_as_it_was_stays_once(self, boards):
+        board = boards()
+        for _ in range(2):
+            board.put("host:1", "as before", 60)
+
+        assert board.read() == ["as before"]
+
+    def test_nothing_is_read_where_nothing_was_put(self, boards):
+        assert boards().read() == []
+
+    def test_what_nobody_renews_ends_and_can_be_put_up_again(self, boards):
+        board = boards()
+        board.put("host:1", "renewed", 60)
+        boards().put("host:2", "left", 1)
+        assert sorted(board.read()) == ["left", "renewed"]
+
+        wait_until(lambda: board.read() == ["renewed"], 3, "the end of what was left")
+
+        board.put("host:1", "renewed again", 60)
+        board.put("host:2", "back", 60)
+        assert sorted(board.read()) == ["back", "renewed again"]
+
+    def test_as_many_as_there_are_can_put(self, boards):
+        for number in range(BLOCK + 6):
+            boards().put(f"host:{number}", f"text {number}", 60)
+
+        assert sorted(boards().read()) == sorted(f"text {number}" for number in range(BLOCK + 6))
+
+    def test_a_board_that_was_closed_connects_anew(self, boards):
+        board = boards()
+        board.put("host:1", "text", 60)
+
+        board.close()
+
+        assert board.read() == ["text"]
 
 
-def test_what_one_process_puts_up_another_reads(boards):
-    here, there = boards(), boards()
-    here.put("host:1", "first", 60)
-    there.put("host:2", "second", 60)
-    here.put("host:1", "first again ü", 60)
-
-    assert sorted(here.read()) == sorted(there.read()) == ["first again ü", "second"]
-    assert sorted(boards().read()) == ["first again ü", "second"]
+class TestInRedisAndInCaches(BoardContract):
+    @pytest.fixture(params=["fakeredis", "real-redis", *[f"cache-{kind}" for kind in KINDS]])
+    def boards(self, request, tmp_path, db):
+        with opened(request.param, tmp_path) as make:
+            yield make
 
 
-def test_nothing_is_read_where_nothing_was_put(boards):
-    assert boards().read() == []
-
-
-def test_what_nobody_renews_ends(boards):
-    board = boards()
-    board.put("host:1", "renewed", 60)
-    boards().put("host:2", "left", 1)
-    assert sorted(board.read()) == ["left", "renewed"]
-
-    wait_until(lambda: board.read() == ["renewed"], 3, "the end of what was left")
-
-    board.put("host:1", "renewed", 60)
-    assert board.read() == ["renewed"]
-
-
-def test_as_many_as_there_are_can_put(boards):
-    for number in range(BLOCK + 6):
-        boards().put(f"host:{number}", f"text {number}", 60)
-
-    assert sorted(boards().read()) == sorted(f"text {number}" for number in range(BLOCK + 6))
+class TestInATable(BoardContract):
+    @pytest.fixture
+    def boards(self, live_database):
+        around = {"alias": live_database, "host_clock": SystemClock()}
+        return lambda: DatabaseBoard("a queue, ünd more", **around)
 
 
 # Redis.
-
-
-class Counting:
-    """A client of which every command is counted."""
-
-    def __init__(self, client):
-        self.commands = []
-        self._client = client
-        execute = client.execute_command
-
-        def count(*arguments, **options):
-            self.commands.append(arguments[0])
-            return execute(*arguments, **options)
-
-        client.execute_command = count
-
-    def __getattr__(self, name):
-        return getattr(self._client, name)
-
-
-def test_fifty_clusters_in_redis_are_one_command_to_read(redis_name):
-    client = Counting(read_server(REDIS_URL)())
-    board = RedisBoard(redis_name, connect=lambda: client)
-    for number in range(50):
-        board.put(f"host:{number}", f"text {number}", 60)
-    board.read()
-    client.commands.clear()
-
-    assert len(board.read()) == 50
-    assert client.commands == ["EVALSHA"]
-    board.close()
 
 
 def test_redis_keeps_two_keys_of_a_queue_and_they_end(redis_name):
@@ -157,12 +157,11 @@ def test_redis_that_is_away_is_an_error_of_ours_without_the_password():
 # Caches.
 
 
-class CountedCache(LocMemCache):
-    """Counts how often many entries are read at once; another may act right after."""
+class CrowdedCache(LocMemCache):
+    """Another may act right after many entries were read at once."""
 
     def __init__(self):
         super().__init__(uuid4().hex, {"OPTIONS": {"MAX_ENTRIES": 10_000}})
-        self.reads = 0
         self.after = []
 
     def get_many(self, keys, version=None):
@@ -171,24 +170,13 @@ class CountedCache(LocMemCache):
             entry = super().get(key, version=version)
             if entry is not None:
                 found[key] = entry
-        self.reads += 1
         while self.after:
             self.after.pop()()
         return found
 
 
-def test_fifty_clusters_in_a_cache_are_one_read():
-    cache = CountedCache()
-    for number in range(50):
-        CacheBoard("x", cache).put(f"host:{number}", f"text {number}", 60)
-    cache.reads = 0
-
-    assert len(CacheBoard("x", cache).read()) == 50
-    assert cache.reads == 1
-
-
 def test_two_that_claim_at_once_have_different_slots():
-    cache = CountedCache()
+    cache = CrowdedCache()
     one, two = CacheBoard("x", cache), CacheBoard("x", cache)
     # The same place would be first for both: what one has seen free the other takes.
     cache.after = [lambda: two.put("host:1", "second", 60)]
@@ -199,7 +187,7 @@ def test_two_that_claim_at_once_have_different_slots():
 
 
 def test_a_slot_that_was_lost_is_claimed_anew():
-    cache = CountedCache()
+    cache = CrowdedCache()
     board, other = CacheBoard("x", cache), CacheBoard("x", cache)
     board.put("host:1", "mine", 60)
     cache.clear()
@@ -212,7 +200,7 @@ def test_a_slot_that_was_lost_is_claimed_anew():
 
 
 def test_who_is_in_a_later_block_is_found_when_the_first_has_room_again():
-    cache = CountedCache()
+    cache = CrowdedCache()
     crowd = CacheBoard("x", cache)
     for number in range(BLOCK):
         crowd.put(f"host:{number}", "crowd", 1 if number else 60)

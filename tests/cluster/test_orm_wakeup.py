@@ -60,5 +60,5 @@ def test_idle_cluster_starts_a_task_at_once_and_asks_for_little(
     print(f"\nfrom the commit to the task: {figures}; {idle} questions a second when idle")  # noqa: T201
     assert min(delays) < BEST_SECONDS_MAX
     assert statistics.median(delays) < MEDIAN_SECONDS_MAX
-    assert idle <= 2
+    assert idle <= 3, "the pusher's, and the picture of the cluster"
     assert cluster.stop() == 0

@@ -1,10 +1,13 @@
-"""Real clusters as other processes see them: in Redis, in a cache, and gone after they were killed."""
+"""Real clusters as other processes see them: in Redis, a cache or a table, and gone when killed."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
+import sqlite3
+import time
 from contextlib import closing
 
 import pytest
@@ -26,6 +29,17 @@ IN_DATABASE = {
     "default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "stats"}
 }
 EXPIRY_SECONDS = 3
+TELL = """
+import json
+from djq.monitor import Stat
+
+print(json.dumps([
+    [stat.cluster_id, stat.status, task.name, task.func, task.worker]
+    for stat in Stat.get_all()
+    for task in stat.running
+]))
+"""
+"""A program of the project that tells of what runs."""
 AWAY = line_of(ServiceAway("board of the statistics", ""))[1]
 BACK = line_of(ServiceBack("board of the statistics"))[1]
 
@@ -88,6 +102,62 @@ def test_clusters_are_seen_in_a_cache_in_the_database(make_project, kind):
     call_command("createcachetable", "stats", database=ALIAS, verbosity=0)
 
     are_seen_and_go(project)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "sqlite-defaults",
+        *[
+            pytest.param(kind, marks=[*marks_of(kind), pytest.mark.thorough])
+            for kind in ("postgres-pool", "mariadb")
+        ],
+    ],
+)
+def test_clusters_without_a_shared_cache_are_seen_in_a_table(make_project, kind):
+    project = make_project(kind, guard_cycle=0.2)
+
+    are_seen_and_go(project)
+
+
+def test_another_process_sees_what_runs_on_the_embedded_default_and_then_nothing(make_project):
+    project = make_project("sqlite-defaults", guard_cycle=0.2)
+    cluster = project.start()
+    task_id = async_task(tasks.wait_for_file, project.file("go on"), task_name="the running one")
+    wait_until(lambda: any(stat.running for stat in Stat.get_all()), 5, "a task", cluster.tail)
+    workers = cluster.pids("worker")
+
+    told = json.loads(project.script(TELL))
+    (project.folder / "go on").touch()
+    assert fetch(task_id, wait=10_000).success
+    assert cluster.stop() == 0
+    wait_until(lambda: Stat.get_all() == [], EXPIRY_SECONDS + 2, "its end", cluster.tail)
+    later = json.loads(project.script(TELL).splitlines()[-1])
+
+    ((*rest, worker),) = told
+    assert rest == [cluster.pid, "Working", "the running one", "tests.cluster.tasks.wait_for_file"]
+    assert worker in workers
+    assert later == []
+    assert AWAY not in cluster.log
+
+
+def test_a_sqlite_file_that_is_locked_keeps_no_cluster_from_its_signals(make_project):
+    project = make_project("sqlite-defaults", guard_cycle=0.2)
+    cluster = project.start()
+    wait_until(are_all("Idle", 1), 5, "an idle cluster", cluster.tail)
+
+    with closing(sqlite3.connect(project.file("db.sqlite3"), isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        cluster.wait_for_line(AWAY, 5)
+        began = time.monotonic()
+        cluster.signal()
+        cluster.wait_for_line("stopping.", 2)
+        took = time.monotonic() - began
+        other.execute("ROLLBACK")
+
+    assert cluster.wait_for_exit(10) == 0
+    assert took < 2
+    assert cluster.log.count(AWAY) == 1
 
 
 def test_a_cache_that_hangs_keeps_no_cluster_from_its_work_nor_from_its_signals(

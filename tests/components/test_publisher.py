@@ -31,6 +31,8 @@ class Command:
 
 
 class Board:
+    cycle_seconds = 0.0
+
     def __init__(self):
         self.puts = []
         self.error = None
@@ -52,9 +54,10 @@ class Board:
 
 
 class Bench(Scene):
-    def __init__(self, cycle=CYCLE):
+    def __init__(self, cycle=CYCLE, slowest=0.0):
         super().__init__()
         self.command, self.board = Command(), Board()
+        self.board.cycle_seconds = slowest
         self.bounds = []
         self.publisher = Publisher(
             command=self.command,
@@ -100,6 +103,16 @@ def test_a_picture_of_a_fast_cycle_lasts_three_seconds():
     bench.step()
 
     assert bench.board.puts == [("host:1", "Starting", 3.0)]
+
+
+def test_a_board_that_wants_fewer_pictures_gets_fewer():
+    bench = Bench(cycle=0.2, slowest=1.0)
+    for number in range(20):
+        bench.command.tell(number)
+        bench.step(0.2)
+
+    assert len(bench.board.puts) == 4
+    assert {seconds for _, _, seconds in bench.board.puts} == {3.0}
 
 
 def test_each_report_is_put_up_even_if_nothing_has_changed(bench):
@@ -161,9 +174,37 @@ def test_a_board_that_is_away_is_told_once_and_asked_less_and_less(bench):
 
 def test_a_board_that_takes_too_long_counts_as_away(bench):
     bench.board.error = TimeoutError("it took longer than 0.5 s")
-    bench.step()
+    for _ in range(200):
+        bench.step(0.1)
 
     assert len(bench.observer.of(ServiceAway)) == 1
+
+
+def test_a_board_that_fails_now_and_then_is_not_spoken_of(bench):
+    bench.step()
+    for number in range(12):
+        bench.command.tell(number)
+        bench.board.error = BoardUnavailable("database is locked") if number % 3 else None
+        for _ in range(3):
+            bench.step(0.5)
+
+    assert bench.board.tries > len(bench.board.puts) > 3
+    assert bench.observer.events == []
+
+
+def test_a_board_that_fails_until_the_picture_has_ended_is_away(bench):
+    bench.step()
+    bench.board.error = BoardUnavailable("database is locked")
+    told_after = 0.0
+    while not bench.observer.events:
+        bench.command.tell(1)
+        bench.step(0.1)
+        told_after += 0.1
+
+    assert told_after >= 3 * CYCLE
+    bench.board.error = None
+    bench.step(10)
+    assert bench.observer.of(ServiceBack) == [ServiceBack("board of the statistics")]
 
 
 def test_every_attempt_is_bounded(bench):

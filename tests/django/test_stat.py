@@ -12,11 +12,13 @@ from django.test import override_settings
 
 from djq import assembly
 from djq.boards.cache import CacheBoard
+from djq.boards.database import DatabaseBoard
 from djq.boards.redis import RedisBoard
 from djq.brokers import Broker
 from djq.conf import get_config
 from djq.core.totals import Totals
 from djq.exceptions import ConfigError
+from djq.models import Picture
 from djq.monitor import (
     FIELDS,
     RUNNING_FIELDS,
@@ -235,11 +237,45 @@ def test_a_cluster_that_nobody_knows_has_stopped(board):
 
 
 @pytest.mark.parametrize("backend", [LOCAL, DUMMY])
-def test_where_processes_share_no_cache_there_are_no_statistics(backend):
-    with override_settings(CACHES={"default": {"BACKEND": backend}}):
+def test_where_processes_share_neither_cache_nor_queue_table_there_are_no_statistics(backend):
+    caches, chosen = {"default": {"BACKEND": backend}}, {"disque_nodes": ["h:1"]}
+    with override_settings(CACHES=caches, Q_CLUSTER=chosen):
         assert assembly.make_board(get_config(), "tests") is None
         assert Stat.get_all() == []
         assert Stat.get(1).status == "Stopped"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("backend", [LOCAL, DUMMY])
+def test_where_processes_share_no_cache_they_are_in_a_table_beside_the_queue(backend):
+    with override_settings(CACHES={"default": {"BACKEND": backend}}):
+        board = assembly.make_board(get_config(), "tests")
+        assert isinstance(board, DatabaseBoard)
+        show(board, FULL)
+
+        assert Stat.get_all() == [FULL]
+        assert Stat.get_all(Broker("tests")) == [FULL]
+        assert Stat.get_all(Broker("another")) == []
+    assert Picture.objects.get().queue == "tests"
+
+
+def test_the_table_is_in_the_database_of_the_queue(server_database):
+    with override_settings(Q_CLUSTER={"name": "tests", "orm": server_database}):
+        show(assembly.make_board(get_config(), "tests"), FULL)
+
+        assert Stat.get_all() == [FULL]
+    assert Picture.objects.using(server_database).count() == 1
+
+
+@pytest.mark.django_db
+def test_a_clock_that_stands_in_tells_when_a_picture_in_the_table_ends(djq_clock):
+    with wired(clock=djq_clock):
+        show(assembly.make_board(get_config(), "tests"), FULL)
+        djq_clock.advance(59)
+        before = Stat.get_all()
+        djq_clock.advance(1)
+
+        assert (before, Stat.get_all()) == ([FULL], [])
 
 
 def test_statistics_of_a_queue_are_in_the_cache_that_the_settings_name(tmp_path):
@@ -259,8 +295,10 @@ def test_statistics_of_a_queue_are_in_the_cache_that_the_settings_name(tmp_path)
 
 
 def test_an_unknown_cache_is_for_the_checks_to_say():
-    with override_settings(Q_CLUSTER={"orm": "default", "cache": "no such"}):
+    with override_settings(Q_CLUSTER={"disque_nodes": ["h:1"], "cache": "no such"}):
         assert assembly.make_board(get_config(), "default") is None
+    with override_settings(Q_CLUSTER={"orm": "default", "cache": "no such"}):
+        assert isinstance(assembly.make_board(get_config(), "default"), DatabaseBoard)
 
 
 @pytest.mark.parametrize("receipts", [True, False])
