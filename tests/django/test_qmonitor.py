@@ -92,7 +92,7 @@ def kept(db):
             success=success,
             args=("secret-arg",),
             kwargs={"key": "secret-value"},
-            result="secret-result",
+            result="secret-result" if success else "ValueError: told to",
         )
 
 
@@ -125,6 +125,7 @@ def test_one_line_of_json_has_what_is_shown_and_no_arguments(kept):
     assert [cluster["cluster_id"] for cluster in seen["clusters"]] == [17004]
     assert [failed["name"] for failed in seen["failures"]] == ["task-2"]
     assert seen["queue"]["size"] == 0
+    assert [failed["reason"] for failed in seen["failures"]] == ["ValueError: told to"]
     assert seen["errors"] == {}
     assert "secret" not in line
 
