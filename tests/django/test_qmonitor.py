@@ -92,7 +92,7 @@ def kept(db):
             success=success,
             args=("secret-arg",),
             kwargs={"key": "secret-value"},
-            result="secret-result",
+            result="secret-result" if success else "ValueError: no card",
         )
 
 
@@ -123,7 +123,9 @@ def test_one_line_of_json_has_what_is_shown_and_no_arguments(kept):
     seen = json.loads(line)
     assert seen["results"] == {"successes": 2, "failures": 1}
     assert [cluster["cluster_id"] for cluster in seen["clusters"]] == [17004]
-    assert [failed["name"] for failed in seen["failures"]] == ["task-2"]
+    assert [(failed["name"], failed["reason"]) for failed in seen["failures"]] == [
+        ("task-2", "ValueError: no card")
+    ]
     assert seen["queue"]["size"] == 0
     assert seen["errors"] == {}
     assert "secret" not in line
