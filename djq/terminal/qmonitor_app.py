@@ -65,9 +65,7 @@ TERMINAL = Theme(
 )
 """The terminal's own colours on its own ground, light or dark."""
 GONE = "This cluster has ended, or is not seen any more."
-NO_TRACEBACK = (
-    "It had no exception of its own: its worker died or ran out of time. Its result says how."
-)
+NO_TRACEBACK = "It had no exception of its own: its worker died, say, or its time had passed."
 
 
 class Rows(DataTable[Text]):

@@ -132,9 +132,9 @@ def failure_rows(overview: Overview, zone: tzinfo) -> list[Row]:
 
 
 def error_of(failed: Failed) -> str:
-    """The last line of a traceback, which says what went wrong."""
-    lines = failed.traceback.strip().splitlines()
-    return visible(lines[-1].strip()) if lines else "-"
+    """One line that says what went wrong: the first of the reason, else the last of the traceback."""
+    lines = failed.reason.strip().splitlines()[:1] or failed.traceback.strip().splitlines()[-1:]
+    return visible(lines[0].strip()) if lines else "-"
 
 
 def _cut(error: str) -> str:

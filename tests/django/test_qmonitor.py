@@ -92,7 +92,7 @@ def kept(db):
             success=success,
             args=("secret-arg",),
             kwargs={"key": "secret-value"},
-            result="secret-result" if success else "ValueError: told to",
+            result="secret-result" if success else "ValueError: no card",
         )
 
 
@@ -123,9 +123,10 @@ def test_one_line_of_json_has_what_is_shown_and_no_arguments(kept):
     seen = json.loads(line)
     assert seen["results"] == {"successes": 2, "failures": 1}
     assert [cluster["cluster_id"] for cluster in seen["clusters"]] == [17004]
-    assert [failed["name"] for failed in seen["failures"]] == ["task-2"]
+    assert [(failed["name"], failed["reason"]) for failed in seen["failures"]] == [
+        ("task-2", "ValueError: no card")
+    ]
     assert seen["queue"]["size"] == 0
-    assert [failed["reason"] for failed in seen["failures"]] == ["ValueError: told to"]
     assert seen["errors"] == {}
     assert "secret" not in line
 

@@ -73,7 +73,13 @@ HOSTILE_OVERVIEW = attrs.evolve(
         ),
     ),
     failures=(
-        attrs.evolve(FAILED, name=HOSTILE, func=HOSTILE, traceback=f"{HOSTILE}E: {HOSTILE}"),
+        attrs.evolve(
+            FAILED,
+            name=HOSTILE,
+            func=HOSTILE,
+            traceback=f"{HOSTILE}E: {HOSTILE}",
+            reason=HOSTILE,
+        ),
     ),
     errors={"results": HOSTILE},
 )

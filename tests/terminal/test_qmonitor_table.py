@@ -134,17 +134,19 @@ def test_a_worker_with_two_tasks_has_two_rows_with_keys_of_their_own():
     assert len({row.key for row in rows}) == len(rows) == 2
 
 
-def test_failures_show_the_last_line_of_their_traceback():
+def test_failures_show_why_they_failed():
     silent = attrs.evolve(FAILED, id="d" * 32, traceback="")
+    killed = attrs.evolve(silent, id="f" * 32, reason="WorkerDied: signal 9\nand more")
     talkative = attrs.evolve(FAILED, id="e" * 32, traceback=f"E: {'y' * 100}")
 
-    rows = failure_rows(attrs.evolve(FULL, failures=(FAILED, silent, talkative)), BERLIN)
+    rows = failure_rows(attrs.evolve(FULL, failures=(FAILED, silent, talkative, killed)), BERLIN)
 
     assert texts(rows[0]) == [
         *("11-29 12:59:00", "pay-42", "ValueError: no card", "shop.tasks.pay", "3")
     ]
     assert texts(rows[1])[2] == "-"
     assert texts(rows[2])[2] == f"E: {'y' * 56}…"
+    assert texts(rows[3])[2] == "WorkerDied: signal 9"
     assert failure_rows(NOTHING_YET, BERLIN) == []
 
 
