@@ -9,7 +9,7 @@ from djq.core.closing import Closing
 from djq.core.dispatch import Book
 from djq.core.lifecycle import Cause, ChildId, ClusterState
 from djq.core.picture import earliest, headline_of, picture, running_of
-from djq.core.protocol import NO_RESTARTS, Health, Restarts
+from djq.core.protocol import NO_RESTARTS, FuncTotal, Health, Restarts
 from djq.core.supervision import Supervision
 from djq.core.totals import one_more
 from djq.ports import Clock, Link
@@ -39,6 +39,9 @@ class Teller:
         self._told: tuple[object, ...] = ()
         self.due_at = 0.0
         """When a picture is due, monotonic, whatever happens."""
+        self._sums_due_at = 0.0
+        """When a picture may have the sums of functions again: where tasks come one by one, each makes two
+        pictures, and these are to cost no more for it."""
         self._reincarnations = 0
         """Children that were replaced."""
         self._restarts: Restarts | None = None
@@ -75,6 +78,11 @@ class Teller:
         self._told = headline
         running = running_of(supervision, book, now, self._clock.now())
         restarts, self._restarts = self._restarts, None
+        counted: tuple[FuncTotal, ...] = ()
+        if now >= self._sums_due_at or closing.state is ClusterState.STOPPED:
+            self._sums_due_at = now + self._guard_cycle
+            counted = book.totals.take()
+        self.due_at = min(self.due_at, self._sums_due_at)
         self._command.send(
             picture(
                 closing,
@@ -83,6 +91,7 @@ class Teller:
                 self._reincarnations,
                 running=running,
                 health=self._health,
+                counted=counted,
                 restarts=restarts,
                 now=now,
             )

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from djq.core.closing import Closing, Facts
 from djq.core.dispatch import Book
 from djq.core.lifecycle import BRINGERS, Role, TaskState
-from djq.core.protocol import Health, Report, Restarts, Running
+from djq.core.protocol import FuncTotal, Health, Report, Restarts, Running
 from djq.core.supervision import Supervision
 
 
@@ -44,10 +44,11 @@ def picture(
     *,
     running: tuple[Running, ...],
     health: Health,
+    counted: tuple[FuncTotal, ...],
     restarts: Restarts | None,
     now: float,
 ) -> Report:
-    """The cluster as the command is told of it; takes along what has been counted by function."""
+    """The cluster as the command is told of it."""
     return Report(
         closing.state.name,
         not book.entries,
@@ -59,7 +60,7 @@ def picture(
         running=running,
         ended=book.totals.ended,
         health=health,
-        counted=book.totals.take(),
+        counted=counted,
         restarts=restarts,
         at=now,
     )

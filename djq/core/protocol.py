@@ -273,7 +273,8 @@ class Report(Word):
     health: Health = attrs.field(factory=Health)
     """The earliest that a child has said of each service."""
     counted: tuple[FuncTotal, ...] = ()
-    """The same by function, since the last report: whoever adds this up loses nothing with a sentinel."""
+    """The same by function, since the last report that had any: at most once each `guard_cycle`. Whoever adds
+    this up loses nothing with a sentinel."""
     restarts: Restarts | None = None
     """Since the last report. None: nobody was replaced, as a rule, and there is nothing to be sent."""
     at: float = attrs.field(default=0.0, eq=False)

@@ -14,6 +14,7 @@ from djq import assembly
 from djq.components.command import Command
 from djq.components.sentinel import Sentinel
 from djq.core.lifecycle import Role
+from djq.core.totals import Totals
 from djq.monitor import Stat, counted, told
 from djq.ports import ScheduleStore
 from djq_testing.local.stage import LocalStage, Services
@@ -97,4 +98,9 @@ def stat_of(stage: LocalStage) -> Stat:
     stat = told(stat, report, children[0].pid)
     # Reports are rare here: the book says how it is now.
     book = sentinel.book
-    return attrs.evolve(stat, task_q_size=book.waiting, done_q_size=book.unsaved)
+    totals = Totals()
+    for total in (*stat.by_func, *book.totals.all()):
+        totals.add(total)
+    return attrs.evolve(
+        stat, task_q_size=book.waiting, done_q_size=book.unsaved, by_func=totals.all()
+    )

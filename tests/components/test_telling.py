@@ -8,7 +8,7 @@ from datetime import timedelta
 import attrs
 import pytest
 
-from djq.core.protocol import Health, Kept, Restarts, Retire, Running, Started
+from djq.core.protocol import Health, Kept, Restarts, Retire, Running, Started, StopLevel
 from djq.core.tally import NONE, Count
 from tests.components.parts import FAILURE, NOON
 from tests.components.sentinel_bench import LONG, MONITOR, PUSHER, SHORT, started, worker
@@ -133,6 +133,53 @@ def test_an_outcome_is_told_once_with_its_function_and_how_long_it_ran(bench):
     assert attrs.astuple(total)[:4] == ("shop.tasks.report", 1, 1, 1.25)
     assert (total.durations[3:5], sum(total.durations)) == ((1, 1), 2)
     assert told(bench).counted == ()
+
+
+def test_sums_by_function_are_told_once_a_cycle_however_many_pictures_there_are(bench):
+    told(bench)
+    for number in (1, 2, 3):
+        bench.deliver(number)
+        bench.run(worker(), number)
+        bench.step(0.1)
+        bench.say(MONITOR, Kept((number,)))
+        bench.step()
+    pictures = bench.reports
+    (total,) = told(bench).counted
+
+    assert [report.ended.total for report in pictures if report.idle] == [1, 2, 3]
+    assert [report.counted for report in pictures] == [()] * len(pictures)
+    assert total.succeeded == 3
+
+
+def test_sums_by_function_are_no_older_than_a_cycle(bench):
+    told(bench)
+    bench.deliver(1)
+    bench.run(worker(), 1)
+    bench.step()
+    bench.say(MONITOR, Kept((1,)))
+    bench.step(0.3)
+    early = bench.reports
+    wait = bench.step()
+    bench.step(wait.seconds)
+    (late,) = bench.reports
+
+    assert [report.counted for report in early] == [()] * len(early)
+    assert wait.seconds == pytest.approx(0.2)
+    assert [total.succeeded for total in late.counted] == [1]
+
+
+def test_the_last_picture_has_all_sums(bench):
+    told(bench)
+    bench.deliver(1)
+    bench.run(worker(), 1)
+    bench.step()
+    bench.say(MONITOR, Kept((1,)))
+    bench.stop(StopLevel.AT_ONCE)
+    bench.step()
+    last = bench.reports[-1]
+
+    assert last.state == "STOPPED"
+    assert [total.succeeded for total in last.counted] == [1]
 
 
 def test_what_nobody_hears_is_told_with_the_next_picture(bench):
