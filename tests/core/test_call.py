@@ -17,6 +17,7 @@ from djq.core.call import (
     dump_value,
     func_path,
     load_call,
+    load_text,
     load_value,
     resolve,
 )
@@ -233,3 +234,18 @@ class Fickle:
 def test_a_call_that_cannot_be_pickled_for_no_part_s_fault_is_refused_all_the_same():
     with pytest.raises(TaskRefused, match=r"the call cannot be pickled \(ValueError: not yet\)"):
         dump_call("math.floor", (Fickle(),), {})
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (dump_value("ValueError: told to"), "ValueError: told to"),
+        (dump_value(7), None),
+        (dump_value(math.floor), None),
+        (dump_value(datetime(2026, 11, 29)), None),  # noqa: DTZ001 - it only has to be imported
+        (b"", None),
+        (b"no pickle", None),
+    ],
+)
+def test_a_text_is_read_and_nothing_else_is_opened(data, text):
+    assert load_text(data) == text

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from djq.core.codec import Codec
-from djq.core.frame import delivery_of, pack, unpack
+from djq.core.frame import delivery_of, options_of, pack, unpack, with_options
 from djq.core.message import Kind, TaskMessage
 from djq.exceptions import BadPackage, TaskRefused
 
@@ -374,3 +374,33 @@ def test_how_long_an_outcome_is_cached_travels_with_the_task(cached):
     read = unpack(frame_of(header(cached=cached)))
 
     assert (read.cached, type(read.cached)) == (cached, bool if cached in {True, False} else float)
+
+
+FULL_OPTIONS = {
+    "kind": Kind.HOOK,
+    "timeout": 2.5,
+    "save": False,
+    "max_attempts": 3,
+    "cached": 60.0,
+    "schedule": 7,
+    "total": 4,
+    "chain": "c" * 32,
+    "goes_on": True,
+    "hands_on": True,
+}
+
+
+@pytest.mark.parametrize("options", [{}, FULL_OPTIONS, {"total": 2, "iter": "b" * 32}])
+def test_options_that_were_written_apart_come_back(options):
+    whole = attrs.evolve(MESSAGE, **options)
+
+    written = options_of(whole)
+
+    assert (written == "") is (not options)
+    assert with_options(MESSAGE, written) == whole
+
+
+@pytest.mark.parametrize("options", ["[]", "{", '{"timeout": "soon"}'])
+def test_options_that_nobody_wrote_are_refused(options):
+    with pytest.raises(BadPackage, match="header"):
+        with_options(MESSAGE, options)
