@@ -382,7 +382,7 @@ def test_a_task_whose_outcome_was_never_given_has_none(browser):
 def test_the_page_of_a_task_asks_little(browser):
     row = task(1, args=(1,), result=2)
 
-    assert len(queries_of(browser, page_of(row))) < 10
+    assert len(queries_of(browser, page_of(row))) < 14
 
 
 # Who may do what.

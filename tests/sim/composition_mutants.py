@@ -188,6 +188,7 @@ class SendsAgainWhatItCouldNotNote(Monitor):
     """A link is not sent again because the note that it was sent could not be taken."""
 
     def _follow(self, batch: Batch) -> None:
+        batch.sent.clear()
         super()._follow(batch)
         self._followers.mark(batch)
 

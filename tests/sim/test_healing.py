@@ -63,7 +63,7 @@ def test_schedule_that_is_due_is_told(world):
 
 
 def test_queue_that_nobody_empties_is_told():
-    run = simulate(12, MUTANTS["GivesUpAtAnOutage"], traced=False)
+    run = simulate(20, MUTANTS["GivesUpAtAnOutage"], traced=False)
 
     assert run.failure.startswith("I9: still not healed after")
     assert "in the queue wait task" in run.failure

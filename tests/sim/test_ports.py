@@ -26,6 +26,7 @@ NO_EFFECT = {
     "Broker": {
         "enqueue_later": "no component calls it",
         "delete": "no component calls it",
+        "peek": "no component calls it",
         "purge_queue": "no component calls it",
         "delete_queue": "no component calls it",
         "queue_size": "no component calls it",
