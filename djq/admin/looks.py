@@ -15,6 +15,7 @@ import attrs
 from django.utils.translation import gettext as _
 
 from djq import assembly, overview
+from djq.boards.database import DatabaseBoard
 from djq.brokers.orm import OrmBroker
 from djq.conf import get_config
 from djq.core.disclosure import without_logins
@@ -63,9 +64,11 @@ def _in_database() -> set[str]:
     """The parts that this thread's own connections are asked for."""
     try:
         broker = assembly.broker_of_this_thread()
+        board = assembly.board_of_this_thread(broker.list_key)
     except Exception:  # noqa: BLE001 - whoever asks for the part is told
         return set()
-    return {"queue"} if isinstance(broker, OrmBroker) else set()
+    parts = {"queue": isinstance(broker, OrmBroker), "clusters": isinstance(board, DatabaseBoard)}
+    return {part for part, is_there in parts.items() if is_there}
 
 
 def _take(parts: Collection[str]) -> Overview:

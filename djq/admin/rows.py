@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import attrs
 from django.db.models import Model
@@ -20,8 +20,6 @@ from djq.overview import Failed, Overview, QueueNow
 
 WORKERS_MAX = 100
 LINE_CHARACTERS_MAX = 200
-SILENCE = timedelta(seconds=10)
-"""A cluster that has said nothing for so long may be gone."""
 
 RowUrl = Callable[[type[Model], str | int], str]
 
@@ -147,11 +145,6 @@ def _notices_of(stat: Stat, seen: Overview) -> Iterator[Notice]:
         if since is not None:
             time = lasting((seen.at - since).total_seconds())
             yield Notice(level="error", words=words % {"cluster": name, "time": time})
-    silence = seen.at - stat.now
-    if silence >= SILENCE:
-        words = _("%(cluster)s has said nothing for %(time)s: it may be gone.")
-        time = lasting(silence.total_seconds())
-        yield Notice(level="warning", words=words % {"cluster": name, "time": time})
 
 
 def queue_shown(seen: Overview, url: str | None) -> QueueShown | None:

@@ -21,7 +21,7 @@ from django.test.testcases import LiveServerThread
 
 from tests import settings
 from tests.browser.chromium import SECONDS_MAX
-from tests.cluster.harness import ALIAS, SQLITE_OPTIONS, Project
+from tests.cluster.harness import ALIAS, LOCAL_CACHE, SQLITE_OPTIONS, Project
 
 POLICY = "default-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
 GUARD_SECONDS = 0.1
@@ -138,19 +138,13 @@ def open_site(tables, folder, **q_cluster):
     """The project with a copy of the tables; its server answers while this is open."""
     path = folder / "db.sqlite3"
     shutil.copy(tables, path)
-    caches = {
-        "default": {
-            "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",
-            "LOCATION": str(folder / "cache"),
-        }
-    }
     with _database(path) as database:
         project = Project(
-            folder, "sqlite", database, caches, {"guard_cycle": GUARD_SECONDS, **q_cluster}
+            folder, "sqlite", database, LOCAL_CACHE, {"guard_cycle": GUARD_SECONDS, **q_cluster}
         )
         with override_settings(
             Q_CLUSTER={**project.q_cluster, "orm": ALIAS},
-            CACHES=caches,
+            CACHES=LOCAL_CACHE,
             ALLOWED_HOSTS=["localhost"],
             MIDDLEWARE=[*settings.MIDDLEWARE, "tests.browser.pages.with_policy"],
         ):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from djq.models import Failure, OrmQ, Schedule
 from djq.wiring import wired
-from djq_testing.clock import ManualClock
+from djq_testing.clock import ManualClock, SeededIds
 from tests.browser import states
 from tests.browser.chromium import chromium
 from tests.browser.pages import make_tables, open_site
@@ -42,7 +42,11 @@ def take(folder, temporary):
     with (
         open_site(tables, temporary, name="shop") as site,
         chromium() as browser,
-        wired(clock=ManualClock(states.NOW), board=states.Board(*states.clusters())),
+        wired(
+            clock=ManualClock(states.NOW),
+            ids=SeededIds(0),
+            board=states.Board(*states.clusters()),
+        ),
     ):
         states.fill()
         cookie = site.cookie(site.user("ann", is_superuser=True))

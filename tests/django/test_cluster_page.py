@@ -11,9 +11,11 @@ from django.contrib.admin import AdminSite
 from django.contrib.auth.models import Permission, User
 from django.urls import path
 
+from djq import assembly
 from djq.admin import ClustersAdmin, ScheduleAdmin, looks
 from djq.admin.chart import HEIGHT, chart_of
 from djq.admin.words import ago, coming, lasting
+from djq.boards.database import DatabaseBoard
 from djq.brokers import Broker, get_broker
 from djq.core.protocol import Running
 from djq.core.tally import Count
@@ -290,19 +292,30 @@ def test_no_cluster_at_all_is_worth_a_warning(ann):
     ]
 
 
-def test_clusters_say_what_they_cannot_reach_and_silent_ones_may_be_gone(ann):
+def test_clusters_say_what_they_cannot_reach(ann):
     away = NOW - timedelta(minutes=2)
-    page = rendered(
-        ann,
-        cluster(1, now=NOW - timedelta(seconds=10)),
-        cluster(2, broker_away_since=away, store_away_since=away, now=NOW - timedelta(seconds=9)),
-    )
+    page = rendered(ann, cluster(1), cluster(2, broker_away_since=away, store_away_since=away))
 
     assert notices(page) == [
         ("error", "orion:2 has had no answer from the broker for 2 min 0 s."),
         ("error", "orion:2 cannot save results for 2 min 0 s now."),
-        ("warning", "orion:1 has said nothing for 10 s: it may be gone."),
     ]
+
+
+def test_on_the_embedded_default_the_clusters_are_read_from_the_database(
+    ann, settings, django_assert_max_num_queries
+):
+    settings.Q_CLUSTER = {"name": "page", "orm": "default"}
+    board = assembly.board_of_this_thread()
+    assert isinstance(board, DatabaseBoard)
+    board.put("orion 1", written(cluster()), 60)
+
+    # Two of them are of the test's own transaction.
+    with django_assert_max_num_queries(10):
+        page = text_of(ann, RENEWAL)
+
+    assert "orion:1" in page
+    assert notices(page) == []
 
 
 @BOTH
