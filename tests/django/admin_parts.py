@@ -17,6 +17,7 @@ SUCCESSES = "/admin/djq/success/"
 FAILURES = "/admin/djq/failure/"
 SCHEDULES = "/admin/djq/schedule/"
 QUEUE = "/admin/djq/ormq/"
+CLUSTERS = "/admin/djq/clusters/"
 
 
 def user_with(client, *verbs):

@@ -7,6 +7,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import attrs
 import django
 import pytest
 from babel.messages import Catalog, mofile, pofile
@@ -14,14 +15,16 @@ from django.utils.translation import trans_real
 
 from djq.brokers import get_broker
 from djq.models import OrmQ, Schedule
-from tests.django.admin_parts import FAILURES, QUEUE, SCHEDULES, SUCCESSES, task
+from djq.wiring import wired
+from tests.django.admin_parts import CLUSTERS, FAILURES, QUEUE, SCHEDULES, SUCCESSES, task
+from tests.django.overview_parts import NOON, RUNNING, STAT, Board, cluster
 from tests.house.write_catalogue import catalogue
 
 LANGUAGE = "eo"
 """Not a language that djq has; whatever Django has in it is hidden by what is written here."""
 OWN_WORDS = re.compile(r"[A-Za-z]{2,}")
 DATA = re.compile(
-    r"task-\d+|math\.\w+|[0-9a-f]{32}|ValueError.*|told to|admin|tests|None|True|False"
+    r"task-\d+|math\.\w+|[0-9a-f]{32}|ValueError.*|told to|admin|tests|orion|None|True|False"
     r"|Django Q|ID|Search|⚠ .*",
     re.DOTALL,
 )
@@ -121,6 +124,17 @@ def untranslated(client, url):
 
 @pytest.mark.django_db
 def test_every_text_of_the_pages_can_be_translated(foreign, rows):
+    board = Board(
+        attrs.evolve(STAT, running=(attrs.evolve(RUNNING, name="task-4", func="math.floor"),)),
+        cluster(7, "orion", "Stopping", store_away_since=NOON),
+        cluster(8, "orion", "Starting"),
+        cluster(9, "orion", "Idle"),
+    )
+    with wired(board=board):
+        see_every_page(foreign, rows)
+
+
+def see_every_page(foreign, rows):
     kept, failed, schedule = rows
     urls = [
         SUCCESSES,
@@ -131,6 +145,7 @@ def test_every_text_of_the_pages_can_be_translated(foreign, rows):
         SCHEDULES,
         f"{SCHEDULES}add/",
         f"{SCHEDULES}{schedule.pk}/change/",
+        CLUSTERS,
         QUEUE,
         f"{QUEUE}{OrmQ.objects.get().pk}/change/",
     ]
