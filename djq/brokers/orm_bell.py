@@ -211,6 +211,8 @@ class Bell:
             if part is None:
                 break
             result = part
+        # A ring that came with the answer, behind it, is known only once the answer was fetched.
+        self._note(pgconn)
         if result is None or result.ntuples != 1:
             raise OSError("no answer")
         return [result.get_value(0, column) for column in range(result.nfields)]
@@ -222,7 +224,10 @@ class Bell:
             self._note_older_driver(raw)
             return
         raw.pgconn.consume_input()
-        while raw.pgconn.notifies():
+        self._note(raw.pgconn)
+
+    def _note(self, pgconn: Any) -> None:
+        while pgconn.notifies():
             self._rung = True
 
     def _note_older_driver(self, raw: Any) -> None:

@@ -49,6 +49,11 @@ def with_bell():
         broker.close()
 
 
+def unread(raw):
+    """How many bytes have come to a connection that nobody has read."""
+    return int.from_bytes(fcntl.ioctl(raw.fileno(), termios.FIONREAD, PIECE), sys.byteorder)
+
+
 def packages(received):
     return [package for _, package in received]
 
@@ -99,6 +104,29 @@ def test_package_wakes_who_waits(postgres, with_bell):
         with_bell(postgres).enqueue("x")
 
         assert packages(coming.result(SOON_SECONDS)) == ["x"]
+
+
+class RungAtWithItsAnswer(Bell):
+    """A bell whose first answer comes together with a ring that the server sent after it."""
+
+    def _read(self, raw):
+        if not self.answered:
+            self.answered = True
+            before = unread(raw)
+            self.ring()
+            while unread(raw) == before:
+                assert raw.fileno()
+        super()._read(raw)
+
+    answered = False
+
+
+def test_ring_that_comes_together_with_an_answer_is_heard(postgres):
+    bell = RungAtWithItsAnswer(postgres, "q", clock=SystemClock(), wait_seconds=SHORT_SECONDS)
+
+    assert bell.wait() is Heard.RING
+
+    bell.close()
 
 
 def test_package_that_is_given_back_wakes_who_waits(postgres, with_bell):
@@ -234,10 +262,7 @@ def test_rings_of_a_busy_time_do_not_pile_up(postgres, with_bell):
     for number in range(100):
         broker.enqueue(str(number))
         assert packages(broker.dequeue()) == [str(number)]
-        unread = fcntl.ioctl(
-            broker._own_bell._listening.connection.fileno(), termios.FIONREAD, PIECE
-        )
-        sizes.append(int.from_bytes(unread, sys.byteorder))
+        sizes.append(unread(broker._own_bell._listening.connection))
 
     assert max(sizes) < 50 * len(broker._own_bell.channel), (
         "a server that nobody listens to keeps them"
