@@ -29,6 +29,8 @@ from djq.models import Schedule, Task
 from djq.tasks import scheduling
 
 RUNS_SHOWN = 10
+TEXT_ROWS = 2
+"""Arguments are a line, as a rule; the corner of the field makes it larger."""
 ERROR_CHARACTERS_SHOWN = 100
 PREVIEW = "_preview"
 """The name of the button."""
@@ -105,6 +107,8 @@ class ScheduleAdmin(BoundedAdmin):
             found.show_hidden_initial = True
         if found is not None and db_field.name == "next_run":
             found.required = False
+        if found is not None and isinstance(found.widget, forms.Textarea):
+            found.widget.attrs["rows"] = TEXT_ROWS
         return found
 
     def save_model(

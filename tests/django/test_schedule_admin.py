@@ -96,6 +96,16 @@ def test_each_wrong_field_has_its_sentence(browser):
     assert "dotted path" in answer.content.decode()
 
 
+def test_the_form_has_room_for_a_line_of_arguments(browser):
+    page = browser.get(f"{LIST}add/").content.decode()
+
+    assert re.findall(r'<textarea name="(\w+)" cols="40" rows="2"', page) == [
+        "args",
+        "kwargs",
+        "q_options",
+    ]
+
+
 def test_the_form_shows_the_next_runs_and_marks_daylight_saving(browser):
     made = Schedule.objects.create(
         func="math.floor",
