@@ -7,8 +7,10 @@ a sum over all would fall when a cluster goes, and what is left of it would pass
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from concurrent.futures import wait
+from functools import partial
 from itertools import accumulate
 from typing import Any
 
@@ -22,7 +24,9 @@ from djq import assembly, overview
 from djq.core.protocol import FuncTotal
 from djq.core.totals import DURATION_BOUNDS
 from djq.monitor import STATUS, Stat
+from djq.overview import Overview
 from djq.ports import Broker
+from djq.runtime.lookout import Lookout
 
 try:
     from prometheus_client import CollectorRegistry
@@ -136,10 +140,12 @@ class Collector(BaseCollector):
 
         Args:
             *brokers: Whose queues, each of another name; the settings' own when there is none.
-            seconds: How long the look at one queue may take, as in `overview.take`.
+            seconds: How long the look at one queue may take. None: as long as its drivers wait.
         """
         self._brokers = brokers
         self._seconds = seconds
+        self._lookouts = defaultdict[tuple[str, str], Lookout[Overview]](Lookout)
+        """By queue and part: who hangs is not asked once more, or each scrape would leave a thread."""
 
     def describe(self) -> Iterable[Metric]:
         """The metrics without their samples, for a registry that wants to know the names."""
@@ -153,9 +159,23 @@ class Collector(BaseCollector):
         """
         scrape = _Scrape()
         for broker in self._brokers or (assembly.broker_of_this_thread(),):
-            seen = overview.take(broker, parts=PARTS, seconds=self._seconds)
-            scrape.take(broker.list_key, seen)
+            scrape.take(broker.list_key, self._look(broker))
         return scrape.families.values()
+
+    def _look(self, broker: Broker) -> Overview:
+        if self._seconds is None:
+            return overview.take(broker, parts=PARTS)
+        asked = {
+            part: self._lookouts[broker.list_key, part].ask(
+                partial(overview.take, broker, parts=[part])
+            )
+            for part in PARTS
+        }
+        wait(asked.values(), timeout=self._seconds)
+        found = {
+            part: getattr(answer.result(), part) for part, answer in asked.items() if answer.done()
+        }
+        return Overview(at=assembly.surroundings().clock.now(), **found)
 
 
 class _Scrape:
@@ -220,6 +240,10 @@ def newest(clusters: Sequence[Stat]) -> list[Stat]:
     return list({(stat.host, stat.cluster_id): stat for stat in youngest}.values())
 
 
+_of_settings = Collector()
+"""One for all answers, which then know of each other what hangs."""
+
+
 def exposition(accept: str = "") -> tuple[bytes, str]:
     """The metrics of the settings' own queue as text, and the type of the text.
 
@@ -231,7 +255,7 @@ def exposition(accept: str = "") -> tuple[bytes, str]:
     """
     encode, content_type = choose_encoder(accept)
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Collector())
+    registry.register(_of_settings)
     return encode(registry), content_type
 
 

@@ -11,6 +11,8 @@ from uuid import UUID
 
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.lookups import IContains
+from django.db.models.sql.compiler import SQLCompiler
 from django.utils.translation import gettext_lazy as _
 
 from djq import assembly
@@ -37,6 +39,18 @@ class ExactCharField(models.CharField):  # type: ignore[type-arg]  # no generic 
             # The same type as varchar, under the name that Django adds no LIKE index to.
             return f"character varying({self.max_length})"
         return super().db_type(connection)
+
+
+@ExactCharField.register_lookup
+class AnyCase(IContains):
+    """`icontains`: on MariaDB and MySQL the field's collation would have it tell capitals apart."""
+
+    def as_mysql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, Any]:
+        """The comparison in small letters."""
+        text, found = self.process_lhs(compiler, connection)
+        part, wanted = self.process_rhs(compiler, connection)
+        compared = self.get_rhs_op(connection, f"LOWER({part})")
+        return f"LOWER({text}) {compared}", (*found, *wanted)
 
 
 class Task(models.Model):

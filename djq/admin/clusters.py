@@ -19,6 +19,7 @@ from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -84,7 +85,8 @@ class ClustersAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic a
     def _now(self, request: HttpRequest) -> dict[str, Any]:
         seen = look(["queue", "clusters", *self._parts(request)])
         return {
-            "seen": seen,
+            # Without USE_TZ a template shows an aware moment in the zone that it has.
+            "at": seen.at.astimezone(timezone.get_current_timezone()),
             "notices": notices(seen),
             "queue": queue_shown(seen, self._list_url(request, OrmQ)),
             "running": clusters_shown(seen),

@@ -125,6 +125,10 @@ class BoundedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at
         # Django 6.1 says where the action stands, too.
         return super().response_action(request, queryset, *rest, **more)
 
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:  # noqa: ARG002 - Django's own
+        """Delete the row where it was found: a router may name another database, with rows of its own."""
+        obj.delete(using=obj._state.db)  # noqa: SLF001
+
     def tell_refused(self, request: HttpRequest, refused: Sequence[tuple[str, str]]) -> None:
         """Say what an action left alone: the first of them, each with its reason."""
         for name, reason in refused[:REFUSALS_SHOWN]:

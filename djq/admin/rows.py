@@ -7,6 +7,7 @@ from datetime import datetime
 
 import attrs
 from django.db.models import Model
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -256,7 +257,7 @@ def comings(seen: Overview, url: RowUrl) -> list[ComingRow] | None:
             name=run.name or run.func,
             func=run.func,
             when=coming(run.at, seen.at),
-            at=run.at,
+            at=run.at.astimezone(timezone.get_current_timezone()),
             url=url(Schedule, run.id),
         )
         for run in seen.schedules.coming

@@ -244,6 +244,19 @@ def test_it_shows_the_queue_failures_and_schedules(ann, settings):
     assert "in 5 min 0 s" in page
 
 
+@pytest.mark.parametrize("use_tz", [True, False])
+def test_times_are_those_of_the_project(ann, settings, use_tz):
+    settings.USE_TZ, settings.TIME_ZONE = use_tz, "America/New_York"
+    five_past = NOW + timedelta(minutes=5)
+    at = five_past if use_tz else (five_past - timedelta(hours=5)).replace(tzinfo=None)
+    Schedule.objects.create(func="math.sqrt", next_run=at)
+
+    page = rendered(ann, cluster())
+
+    assert "As of 08:00:00" in page
+    assert 'data-label="At">Nov. 23, 2026, 8:05 a.m.<' in page
+
+
 @BOTH
 def test_nothing_that_a_task_says_becomes_markup(ann, url):
     evil = "<script>alert('x')</script>"

@@ -310,6 +310,37 @@ def test_a_look_that_takes_too_long_is_no_look():
     assert up == {"queue": 0, "clusters": 1}
 
 
+def test_what_hangs_costs_one_thread_however_often_it_is_scraped():
+    asked, let_go = [], threading.Event()
+
+    class Hanging(Queue):
+        def queue_size(self):
+            asked.append(threading.current_thread())
+            let_go.wait(10)
+            return 7
+
+    own = metrics.Collector(Hanging("tests"), seconds=0.05)
+    with wired(broker=lambda _config, _name: Hanging("tests"), board=Board(FULL)):
+        for _ in range(3):
+            assert [family.name for family in own.collect()]
+        was_asked = len(asked)
+        let_go.set()
+        asked[0].join(10)
+        families = {family.name: family for family in own.collect()}
+
+    assert was_asked == 1
+    assert families["djq_queue_size"].samples[0].value == 7
+
+
+def test_clusters_that_nobody_can_see_are_away(settings):
+    settings.Q_CLUSTER = {"name": "tests", "broker_class": f"{__name__}.Queue"}
+
+    found = samples(metrics.exposition()[0].decode())
+
+    assert found[key("djq_up", queue="tests", part="queue")] == 1
+    assert found[key("djq_up", queue="tests", part="clusters")] == 0
+
+
 # Names.
 
 

@@ -69,6 +69,13 @@ def cells(text):
     return {name: re.sub(r"<[^>]*>", "", value) for name, value in found}
 
 
+class WritesToDefault:
+    """A router of the usual kind, for a project with a primary database and its replicas."""
+
+    def db_for_write(self, model, **hints):
+        return "default"
+
+
 # The list.
 
 
@@ -310,3 +317,21 @@ def test_a_queue_in_another_database_is_listed_changed_and_deleted(
     act(browser, QUEUE, "delete_selected", rows.get().pk, post="yes")
 
     assert (rows.count(), OrmQ.objects.count()) == (0, 0)
+
+
+@pytest.mark.django_db(databases=["default"])
+def test_a_package_is_deleted_where_the_queue_is_whatever_a_router_says(
+    browser, settings, add_database, tmp_path
+):
+    file = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "queue.db")}
+    alias = add_database("queues", file, OrmQ)
+    settings.Q_CLUSTER = {"name": "tests", "orm": alias}
+    settings.DATABASE_ROUTERS = [f"{__name__}.WritesToDefault"]
+    async_task(samples.give, 1)
+    rows = OrmQ.objects.using(alias)
+    waiting = rows.get()
+    elsewhere = put("of another queue", pk=waiting.pk)
+
+    browser.post(f"{QUEUE}{waiting.pk}/delete/", {"post": "yes"})
+
+    assert (rows.count(), list(OrmQ.objects.using("default"))) == (0, [elsewhere])

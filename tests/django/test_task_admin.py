@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
+from django.db.models import Value
 from django.test.utils import CaptureQueriesContext
 
 from djq.admin.tasks import SuccessAdmin
@@ -13,6 +14,7 @@ from djq.models import Failure, Success, Task
 from tests.django import task_samples as samples
 from tests.django.admin_parts import (
     FAILURES,
+    NOON,
     SUCCESSES,
     act,
     many,
@@ -340,6 +342,15 @@ def test_what_cannot_be_shown_is_a_mark(browser, value, why):
 
     assert text.count('<strong class="djq-unreadable">⚠ ') == 3  # the kwargs are in the same pickle
     assert text.count(why) >= 2
+
+
+@pytest.mark.parametrize("wanted", ["MONTHLY", Value("MONTHLY")])
+def test_a_part_of_a_name_is_found_however_it_is_written(database, wanted):
+    rows = Task.objects.using(database)
+    rows.create(id="1", name="monthly-report", func="math.floor", started=NOON, stopped=NOON)
+
+    assert [row.name for row in rows.filter(name__icontains=wanted)] == ["monthly-report"]
+    assert not rows.filter(name="MONTHLY-REPORT").exists()
 
 
 def test_a_value_that_breaks_the_transaction_leaves_the_page_alone(database):
