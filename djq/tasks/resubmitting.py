@@ -11,10 +11,11 @@ gone, and a link that waits for one before it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import attrs
-from django.db import transaction
+from django.db import connections, transaction
+from django.db.models import QuerySet
 from django.db.utils import Error
 
 from djq import assembly
@@ -25,7 +26,7 @@ from djq.core.frame import pack, with_options
 from djq.core.message import TaskMessage
 from djq.core.options import Options
 from djq.core.settlement import STOPPED_LINK
-from djq.exceptions import DjqError, StoreUnavailable, TaskRefused
+from djq.exceptions import BrokerUnavailable, DjqError, StoreUnavailable, TaskRefused
 from djq.models import Task
 from djq.tasks.road import Road
 
@@ -175,32 +176,67 @@ def _send(queue: str, packages: Sequence[_Package], done: Resubmitted) -> None:
         if sendable:
             _replace(road, sendable)
     except (DjqError, Error) as error:
-        done.refused.extend((package.rows[0], str(error)) for package in sendable or packages)
+        # A broker that is asked in portions may have taken some of them.
+        places = set(getattr(error, "sent", ()))
+        for place, package in enumerate(sendable or packages):
+            if place in places:
+                done.sent.extend(package.rows)
+            else:
+                done.refused.append((package.rows[0], str(error)))
     else:
         done.sent.extend(row for package in sendable for row in package.rows)
 
 
 def _replace(road: Road, packages: Sequence[_Package]) -> None:
-    """Delete the rows and send their tasks.
+    """Delete the rows and send their tasks; where some cannot be sent their rows stay.
 
     The rows go first: the new outcome has the same key, and may be there before this has ended. If
     the process dies in between they are there still, and the outcome takes their place.
+
+    Raises:
+        BrokerUnavailable: It did not take them all; those at the places in `sent` are on their way.
+        TaskRefused: One of them cannot be sent; the same.
+        StoreUnavailable: Some of the rows are not there any more, so nothing was sent.
     """
     alias = assembly.result_alias()
-    ids = sorted(row.id for package in packages for row in package.rows)
+    failed: BrokerUnavailable | TaskRefused | None = None
     with transaction.atomic(using=alias):
-        deleted = 0
-        for start in range(0, len(ids), ROWS_MAX):
-            some = Task.objects.using(alias).filter(
-                id__in=ids[start : start + ROWS_MAX], success=False
-            )
-            deleted += some.delete()[0]
-        if deleted != len(ids):
-            raise StoreUnavailable(
-                "of these failures some were resubmitted or deleted meanwhile, so nothing was sent; "
-                "choose again from those that are left"
-            )
-        road.send([pack(package.message) for package in packages])
+        _hold(alias, packages)
+        try:
+            with transaction.atomic(using=alias):
+                _delete(alias, packages)
+                road.send([pack(package.message) for package in packages])
+        except (BrokerUnavailable, TaskRefused) as error:
+            _delete(alias, [packages[place] for place in sorted(error.sent)])
+            failed = error
+    if failed is not None:
+        raise failed
+
+
+def _hold(alias: str, packages: Sequence[_Package]) -> None:
+    """Lock the rows until all is known: what is sent now must not be kept before its row is gone.
+
+    SQLite holds the whole database as soon as something is written, and a read before that may be in its way.
+    """
+    if connections[alias].features.has_select_for_update:
+        for some in _portions(alias, packages):
+            list(some.select_for_update().order_by("id").values_list("id"))
+
+
+def _delete(alias: str, packages: Sequence[_Package]) -> None:
+    deleted = sum(some.delete()[0] for some in _portions(alias, packages))
+    if deleted != sum(len(package.rows) for package in packages):
+        raise StoreUnavailable(
+            "of these failures some were resubmitted or deleted meanwhile, so nothing was sent; "
+            "choose again from those that are left"
+        )
+
+
+def _portions(alias: str, packages: Sequence[_Package]) -> Iterator[QuerySet[Task]]:
+    """The rows of these that are failures still, by as many as a statement may name."""
+    ids = sorted(row.id for package in packages for row in package.rows)
+    for start in range(0, len(ids), ROWS_MAX):
+        yield Task.objects.using(alias).filter(id__in=ids[start : start + ROWS_MAX], success=False)
 
 
 def _never_ran(task: Task) -> bool:

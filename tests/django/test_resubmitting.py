@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import attrs
 import pytest
 from django.core.cache import cache
 
 from djq.core.call import load_text
 from djq.core.frame import options_of, with_options
-from djq.exceptions import BadPackage
+from djq.exceptions import BadPackage, BrokerUnavailable
 from djq.models import Failure, OrmQ, Schedule, Success, Task
 from djq.tasks import (
     async_chain,
@@ -254,6 +256,29 @@ def database_of_a_broker_that_is_away():
     broker.away_after = 0
     with wired(broker=lambda _config, _key: broker):
         yield broker
+
+
+class HalfAway(CountingBroker):
+    """Takes the second of three, as one that is asked in portions may."""
+
+    def enqueue_many(self, packages):
+        raise BrokerUnavailable("no answer", sent=[1])
+
+
+def test_of_failures_that_were_sent_in_part_only_the_others_stay(database, settings):
+    settings.DATABASE_ROUTERS = [SimpleNamespace(db_for_write=lambda *_, **__: database)]
+    made = [failed(number) for number in (1, 2, 3)]
+    rows = Failure.objects.using(database)
+    with wired(broker=lambda _config, _key: HalfAway("tests")):
+        done = resubmit(rows.all())
+    names = [task.id for task in sorted(made, key=lambda task: (task.place, task.id))]
+
+    assert [task.id for task in done.sent] == [names[1]]
+    assert [(task.id, reason) for task, reason in done.refused] == [
+        (names[0], "no answer"),
+        (names[2], "no answer"),
+    ]
+    assert set(rows.values_list("id", flat=True)) == {names[0], names[2]}
 
 
 def test_what_somebody_else_has_sent_meanwhile_is_not_sent_twice(djq_queue):
