@@ -15,7 +15,6 @@ from itertools import accumulate
 from typing import Any
 
 import attrs
-from django.db.transaction import non_atomic_requests
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -26,6 +25,7 @@ from djq.core.totals import DURATION_BOUNDS
 from djq.monitor import STATUS, Stat
 from djq.overview import Overview
 from djq.ports import Broker
+from djq.runtime import scope
 from djq.runtime.lookout import Lookout
 
 try:
@@ -259,8 +259,7 @@ def exposition(accept: str = "") -> tuple[bytes, str]:
     return encode(registry), content_type
 
 
-# With ATOMIC_REQUESTS a database that is away would end the request before the view begins.
-@non_atomic_requests
+@scope.outside_transactions
 @never_cache
 @require_safe
 def view(request: HttpRequest) -> HttpResponse:

@@ -27,6 +27,7 @@ from django.views.decorators.http import require_safe
 from djq.admin.looks import look
 from djq.admin.rows import clusters_shown, comings, failures, notices, queue_shown
 from djq.models import Clusters, Failure, OrmQ, Schedule
+from djq.runtime.scope import outside_transactions
 
 RENEWED_SECONDS = 2
 """From one answer to the next question."""
@@ -51,10 +52,11 @@ class ClustersAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # no generic a
     def get_urls(self) -> list[URLPattern]:
         """The page, under the name of a list, and what renews it."""
         page = self.admin_site.admin_view(require_safe(self.changelist_view))
+        now = never_cache(require_safe(self.now_view))
         return [
-            path("", page, name="djq_clusters_changelist"),
+            path("", outside_transactions(page), name="djq_clusters_changelist"),
             # Not a view of the admin: who is logged out gets 403 from it, not the page to log in.
-            path("now/", never_cache(require_safe(self.now_view)), name="djq_clusters_now"),
+            path("now/", outside_transactions(now), name="djq_clusters_now"),
         ]
 
     def changelist_view(

@@ -16,18 +16,20 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from django.core.cache import caches
 from django.db import Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
+from django.db.transaction import non_atomic_requests
 
 from djq.runtime.clock import SystemClock
 
 _clock = SystemClock()
+View = TypeVar("View", bound=Callable[..., Any])
 
 BUSY_MILLISECONDS = 20_000
 """How long a SQLite connection of a cluster's process waits for its turn to write."""
@@ -72,6 +74,16 @@ def close_all() -> None:
         close_pool = getattr(connection, "close_pool", None)
         if close_pool is not None:
             close_pool()
+
+
+def outside_transactions(view: View) -> View:
+    """Let a view be in no transaction of a database, whatever ATOMIC_REQUESTS says.
+
+    With it a database that is away ends a request before the view begins. Each database has its own.
+    """
+    for alias in connections:
+        view = non_atomic_requests(using=alias)(view)
+    return view
 
 
 @contextmanager

@@ -346,6 +346,29 @@ def test_a_part_that_is_away_is_said_and_the_others_are_there(ann, url):
     assert figure(page, "waiting") is None
 
 
+@pytest.mark.parametrize("part", ["", "now/"])
+def test_a_database_that_is_away_ends_no_page_with_atomic_requests(
+    ann, settings, add_database, part
+):
+    server = {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": "x",
+        "HOST": "127.0.0.1",
+        "PORT": 1,
+    }
+    settings.Q_CLUSTER = {
+        "name": "tests",
+        "orm": add_database("away", {**server, "ATOMIC_REQUESTS": True}),
+    }
+    office = AdminSite("admin")
+    office.register(Clusters, ClustersAdmin)
+    settings.ROOT_URLCONF = (path("admin/", office.urls),)
+
+    page = text_of(ann, f"{PAGE}{part}")
+
+    assert "The queue is away" in page
+
+
 def test_settings_with_errors_are_said(ann, settings):
     settings.Q_CLUSTER = {"workers": "many"}
 
