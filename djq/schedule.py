@@ -144,13 +144,23 @@ class ScheduleBase(ScheduleChoices, models.Model):
             ValidationError: A sentence for each field that is wrong.
         """
         self.next_run = MomentField().to_python(self.next_run)
-        problems = problems_of(row_of(self), schedule_defaults(), get_zone)
+        problems = self._idle_fields() | problems_of(row_of(self), schedule_defaults(), get_zone)
         if problems:
             raise ValidationError(dict(problems))
         try:
             self.refuse_unshared_cache()
         except TaskRefused as error:
             raise ValidationError({"q_options": str(error)}) from error
+
+    def _idle_fields(self) -> dict[str, str]:
+        """What was written down for another type than the one that is chosen, and would do nothing."""
+        meant = {"cron": (self.CRON, "Cron"), "minutes": (self.MINUTES, "Minutes")}
+        return {
+            field: f"{field} is {getattr(self, field)!r:.100}, which only the type {label} goes by; choose "
+            "that type, or leave it empty."
+            for field, (kind, label) in meant.items()
+            if getattr(self, field) and self.schedule_type != kind
+        }
 
     def refuse_unshared_cache(self) -> None:
         """Refuse a schedule whose outcomes would go to a cache in which nobody would find them.

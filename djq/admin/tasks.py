@@ -188,7 +188,8 @@ class SuccessAdmin(TaskAdmin):
 class FailureAdmin(TaskAdmin):
     """Failed tasks (the manual, 1.11.2)."""
 
-    list_display = ("name", "func", "started", "stopped", "result", "group", "attempts")
+    # What went wrong comes where a narrow page still shows it.
+    list_display = ("name", "func", "result", "stopped", "attempts", "group", "started")
     actions = ("resubmit",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -94,6 +95,20 @@ def test_each_wrong_field_has_its_sentence(browser):
         *("func", "args", "kwargs", "cron", "time_zone", "intended_date_kwarg")
     }
     assert "dotted path" in answer.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "kind"),
+    [("cron", "30 2 * * *", "O"), ("minutes", 5, "O"), ("cron", "30 2 * * *", "I")],
+)
+def test_what_is_written_for_another_type_is_refused_and_not_passed_over(field, value, kind):
+    other = {"minutes": 5} if kind == "I" else {}
+    made = Schedule(func="math.sqrt", args="4", schedule_type=kind, **{field: value}, **other)
+
+    with pytest.raises(ValidationError, match="which only the type") as caught:
+        made.full_clean()
+
+    assert list(caught.value.message_dict) == [field]
 
 
 def test_the_form_has_room_for_a_line_of_arguments(browser):
