@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.utils.translation import gettext as _
 
-MINUTE_SECONDS, HOUR_SECONDS, DAY_SECONDS = 60, 3_600, 86_400
+from djq.core.tally import DAY_SECONDS, HOUR_SECONDS, MINUTE_SECONDS
 
 
 def lasting(seconds: float) -> str:

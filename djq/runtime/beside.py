@@ -7,11 +7,10 @@ ends when its driver does; it keeps no program from its end.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from concurrent.futures import wait
 
-from djq.runtime import scope
+from djq.runtime.lookout import ask
 
 __all__ = ["side_by_side"]
 
@@ -22,21 +21,4 @@ def side_by_side(looks: Sequence[Callable[[], object]], seconds: float) -> None:
     A look says by itself what it has found, and raises nothing. Its connections to databases and
     caches are closed after it.
     """
-    ended: list[object] = []
-    has_ended = threading.Condition()
-
-    def run(look: Callable[[], object]) -> None:
-        try:
-            look()
-        finally:
-            # What it has found is there: that a connection closes badly changes nothing.
-            with suppress(Exception):
-                scope.close_own()
-            with has_ended:
-                ended.append(look)
-                has_ended.notify()
-
-    for look in looks:
-        threading.Thread(target=run, args=(look,), name="djq look", daemon=True).start()
-    with has_ended:
-        has_ended.wait_for(lambda: len(ended) == len(looks), timeout=seconds)
+    wait([ask(look, thread="djq look") for look in looks], timeout=seconds)

@@ -14,6 +14,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 from djq.runtime import scope
@@ -46,21 +47,33 @@ class Lookout(Generic[Answer]):
             self._begin()
         with self._lock:
             if self._asked is None or self._asked.done():
-                asked: Future[Answer] = Future()
-                thread = threading.Thread(
-                    target=_answer, args=(asked, question), name="djq lookout", daemon=True
-                )
-                thread.start()
-                self._asked = asked
+                self._asked = ask(question, thread="djq lookout")
             return self._asked
+
+
+def ask(question: Callable[[], Answer], *, thread: str) -> Future[Answer]:
+    """Ask in a thread of this name, which keeps no program from its end; does not wait.
+
+    Raises:
+        RuntimeError: There can be no more threads.
+    """
+    asked: Future[Answer] = Future()
+    threading.Thread(target=_answer, args=(asked, question), name=thread, daemon=True).start()
+    return asked
 
 
 def _answer(asked: Future[Answer], question: Callable[[], Answer]) -> None:
     try:
         answer = question()
     except BaseException as error:  # noqa: BLE001 - whoever waits is to have it, whatever it is
-        scope.close_own()
+        _close()
         asked.set_exception(error)
     else:
-        scope.close_own()
+        _close()
         asked.set_result(answer)
+
+
+def _close() -> None:
+    # The answer is there: that a connection closes badly changes nothing.
+    with suppress(Exception):
+        scope.close_own()

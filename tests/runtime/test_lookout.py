@@ -7,6 +7,7 @@ import sys
 import threading
 
 import pytest
+from django.core.cache import caches
 from django.db import connections
 
 from djq.runtime.lookout import Lookout
@@ -54,6 +55,18 @@ def test_who_asks_meanwhile_gets_the_answer_to_the_question_under_way(gate):
 
     assert [asked.result(SECONDS_MAX) for asked in (first, second)] == ["first", "first"]
     assert lookout.ask(lambda: "third").result(SECONDS_MAX) == "third"
+
+
+def test_an_answer_comes_though_what_was_opened_closes_badly():
+    class Cache:
+        def close(self, **_):
+            raise OSError("gone")
+
+    def question():
+        caches["default"] = Cache()  # this thread's
+        return "there"
+
+    assert Lookout().ask(question).result(SECONDS_MAX) == "there"
 
 
 def test_two_lookouts_do_not_wait_for_each_other(gate):
