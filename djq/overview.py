@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 import attrs
 from django.apps import apps
 from django.db import Error, connections
-from django.db.models import Avg, Case, Count, F, QuerySet, When
-from django.db.models.functions import Length, Right
+from django.db.models import Avg, Count, F, QuerySet
+from django.db.models.functions import Right
 
 from djq import assembly
 from djq.core.call import load_text
@@ -27,6 +27,7 @@ from djq.exceptions import BoardUnavailable, BrokerUnavailable
 from djq.monitor import Stat, oldest_waiting_seconds
 from djq.ports import Broker
 from djq.results.moments import as_kept, as_meant
+from djq.results.texts import LINE_BYTES_MAX, up_to
 from djq.runtime.beside import side_by_side
 from djq.wiring import wiring
 
@@ -43,8 +44,6 @@ UNSEEN = (
 
 DAY = timedelta(days=1)
 TRACEBACK_CHARACTERS_SHOWN = 4_000
-REASON_BYTES_MAX = 5_000
-"""The line of a failure is never larger; a list of an iter's results may be."""
 
 Part = TypeVar("Part")
 
@@ -261,9 +260,7 @@ def last_failures(limit: int) -> tuple[Failed, ...]:
     rows = _tasks(alias).filter(success=False).order_by("-stopped", "-id")
     columns = ("id", "name", "func", "stopped", "attempts")
     end = Right("traceback", TRACEBACK_CHARACTERS_SHOWN)
-    # As a query's own condition, so that what is large is not sent.
-    small = When(value_bytes__lte=REASON_BYTES_MAX, then="value")
-    looked_for = rows.annotate(value_bytes=Length("value"), line=Case(small, default=None))
+    looked_for = rows.annotate(line=up_to(LINE_BYTES_MAX, "value"))
     found = _read(alias, lambda: list(looked_for.values(*columns, "line", end=end)[:limit]))
     return tuple(
         Failed(

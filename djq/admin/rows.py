@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from djq.admin.chart import Chart, chart_of
 from djq.admin.words import ago, coming, lasting
-from djq.core.message import plain
+from djq.core.message import first_line
 from djq.core.tally import NONE, Count
 from djq.models import Failure, Schedule
 from djq.monitor import Running, Stat
@@ -232,19 +232,12 @@ def failures(seen: Overview, url: RowUrl) -> list[FailureRow] | None:
     return [
         FailureRow(
             failed=failed,
-            line=_line(failed.reason),
+            line=first_line(failed.reason.strip(), LINE_CHARACTERS_MAX),
             when=ago(failed.stopped, seen.at),
             url=url(Failure, failed.id),
         )
         for failed in seen.failures
     ]
-
-
-def _line(text: str) -> str:
-    """The first line of a reason, cut."""
-    whole = plain(text.strip())
-    short = whole.partition("\n")[0][:LINE_CHARACTERS_MAX]
-    return short if short == whole else f"{short}…"
 
 
 def comings(seen: Overview, url: RowUrl) -> list[ComingRow] | None:

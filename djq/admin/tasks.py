@@ -7,9 +7,8 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
-from django.db.models import Case, Q, QuerySet, When
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Length
-from django.db.models.lookups import LessThanOrEqual
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -20,8 +19,9 @@ from djq import assembly
 from djq.admin.lists import BoundedAdmin, count_words
 from djq.admin.values import OPENED_BYTES_MAX, shown, text
 from djq.core.call import load_text
-from djq.core.message import plain
+from djq.core.message import first_line, plain
 from djq.models import Failure, Success, Task
+from djq.results.texts import LINE_BYTES_MAX, up_to
 from djq.tasks.resubmitting import resubmit
 
 SEARCHED_ROWS = 10_000
@@ -31,8 +31,6 @@ FOUND_MAX = 200
 GROUP_ROWS = 1_000
 """The newest rows, whose groups the filter offers."""
 GROUPS_SHOWN = 20
-LINE_BYTES_MAX = 5_000
-"""The line of a failure is never larger; a list of an iter's results may be."""
 LINE_CHARACTERS_SHOWN = 100
 RESUBMITTED_AT_ONCE = 100
 PAYLOADS = ("body", "value", "traceback")
@@ -76,11 +74,6 @@ def _with_words(newest: QuerySet[Any], words: Sequence[str]) -> QuerySet[Any]:
     return newest
 
 
-def _up_to(size: int, column: str) -> Case:
-    """A column of bytes, where there are no more of them than this."""
-    return Case(When(LessThanOrEqual(Length(column), size), then=column), default=None)
-
-
 class TaskAdmin(BoundedAdmin):
     """Tasks that have ended; no page writes a row."""
 
@@ -110,7 +103,7 @@ class TaskAdmin(BoundedAdmin):
         if found is not None:
             rows = Task.objects.using(found._state.db).filter(pk=found.pk)  # noqa: SLF001
             sizes = {"body_bytes": Length("body"), "value_bytes": Length("value")}
-            small = {name: _up_to(OPENED_BYTES_MAX, name) for name in ("body", "value")}
+            small = {name: up_to(OPENED_BYTES_MAX, name) for name in ("body", "value")}
             columns = rows.annotate(**sizes).values_list(*sizes, *small.values(), "traceback")
             names = (*sizes, *PAYLOADS)
             vars(found).update(zip(names, columns.first() or (0, 0, b"", None, ""), strict=True))
@@ -194,7 +187,7 @@ class FailureAdmin(TaskAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Rows with the line that says why, which is small."""
-        line = _up_to(LINE_BYTES_MAX, "value")
+        line = up_to(LINE_BYTES_MAX, "value")
         rows: QuerySet[Any] = super().get_queryset(request).annotate(line=line)
         return rows
 
@@ -202,11 +195,7 @@ class FailureAdmin(TaskAdmin):
     def result(self, task: Any) -> str:
         """The line that says why it failed, cut; read without running anything."""
         line = None if task.line is None else load_text(bytes(task.line))
-        if line is None:
-            return str(_("see its page"))
-        first = plain(line).partition("\n")[0]
-        short = first[:LINE_CHARACTERS_SHOWN]
-        return short if short == line else f"{short}…"
+        return str(_("see its page")) if line is None else first_line(line, LINE_CHARACTERS_SHOWN)
 
     def has_resubmit_permission(self, request: HttpRequest) -> bool:
         """Who may change failures, which nobody else has any use for."""

@@ -139,6 +139,13 @@ def cut(text: str, limit: int) -> str:
     return text[:half] + mark + text[-half:]
 
 
+def first_line(text: str, limit: int) -> str:
+    """The first line of a text, plain, with at most `limit` characters; `…` behind it where there is more."""
+    whole = plain(text)
+    short = whole.partition("\n")[0][:limit]
+    return short if short == whole else f"{short}…"
+
+
 def plain(text: str) -> str:
     """Spell out what no database keeps in a text: zero bytes and halves of characters."""
     return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")

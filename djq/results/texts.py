@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from django.db.models import Case, When
+from django.db.models.functions import Length
+from django.db.models.lookups import LessThanOrEqual
+
 from djq.core.message import TaskMessage, plain
 from djq.exceptions import StoreRefused
 
 LIMITS = {"group": 100, "hook": 256}
 """What means something by each of its characters is refused when it is too long, not cut."""
+
+LINE_BYTES_MAX = 5_000
+"""The line of a failure is never larger, as it is kept; a list of an iter's results may be."""
 
 
 def checked_label(label: object) -> str:
@@ -49,3 +56,8 @@ def refuse_unfit(message: TaskMessage) -> None:
                 f"the {name} {text!r:.300} of task {message.id} cannot be kept; it may have at most "
                 f"{LIMITS[name]} characters, and neither zero bytes nor halves of characters"
             )
+
+
+def up_to(size: int, column: str) -> Case:
+    """A column of bytes, where there are no more of them than this: what is large is not sent."""
+    return Case(When(LessThanOrEqual(Length(column), size), then=column), default=None)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from djq.core import protocol
-from djq.core.message import ERROR_CHARACTERS_MAX, Outcome, cut
+from djq.core.message import ERROR_CHARACTERS_MAX, Outcome, cut, first_line
 from djq.core.protocol import (
     Assign,
     Credit,
@@ -92,3 +92,11 @@ def test_a_text_beyond_its_bound_keeps_both_its_ends():
     assert text.startswith("first")
     assert text.endswith("last")
     assert "4009 characters left out" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [("", ""), ("short", "short"), ("a\0b", "a\\x00b"), ("longer", "longe…"), ("one\ntwo", "one…")],
+)
+def test_a_first_line_says_when_there_is_more(text, line):
+    assert first_line(text, 5 if "\0" not in text else 9) == line
