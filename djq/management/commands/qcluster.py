@@ -5,26 +5,20 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from djq.cluster import Cluster
 from djq.conf import get_config
 from djq.exceptions import ConfigError
+from djq.management.program import Program
 from djq.runtime.threads import end_process
 from djq.signals import log_to_stderr
 
 
-class Command(BaseCommand):
+class Command(Program):
     """Exit code 0 after a clean stop, 1 when work was cut short."""
 
     help = "Starts a cluster of workers; Ctrl-C or SIGTERM stops it, see the stop procedure."
-
-    _is_program = False
-    """False: somebody's program calls the command, and goes on with its own signal handlers after."""
-
-    def run_from_argv(self, argv: list[str]) -> None:
-        self._is_program = True
-        super().run_from_argv(argv)
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -45,8 +39,8 @@ class Command(BaseCommand):
         except ConfigError as error:
             # A sentence about the settings needs no traceback.
             raise CommandError(str(error)) from error
-        code = cluster.run(ends_process=self._is_program)
-        if options["threads"] and self._is_program:
+        code = cluster.run(ends_process=self.is_program)
+        if options["threads"] and self.is_program:
             end_process(code)
         if code:
             sys.exit(code)

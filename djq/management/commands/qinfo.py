@@ -11,12 +11,13 @@ from collections.abc import Collection
 from typing import Any
 
 import attrs
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from djq import __version__, overview
 from djq.conf import get_config
 from djq.core.disclosure import disclosed
 from djq.exceptions import ConfigError
+from djq.management.program import Program
 from djq.overview import Overview
 from djq.runtime.threads import end_process
 from djq.terminal import health, qinfo
@@ -32,7 +33,7 @@ SUMMED = frozenset({"queue", "clusters", "results", "day", "schedules"})
 ALWAYS_CHECKED = frozenset(health.CHECKS) - {"waiting"}
 
 
-class Command(BaseCommand):
+class Command(Program):
     """Exit code 0: all told, and well. 1: not well. 2: wrong options or settings. 3: something is away."""
 
     help = (
@@ -42,13 +43,6 @@ class Command(BaseCommand):
     )
     requires_system_checks = ()
     """A probe is not to wait for them; what is wrong with the settings is told all the same."""
-
-    _is_program = False
-    """False: somebody's program calls the command; its own connections are used, and nothing is bounded."""
-
-    def run_from_argv(self, argv: list[str]) -> None:
-        self._is_program = True
-        super().run_from_argv(argv)
 
     def add_arguments(self, parser: CommandParser) -> None:
         one = parser.add_mutually_exclusive_group()
@@ -99,7 +93,7 @@ class Command(BaseCommand):
             code = self._show(options)
         except ConfigError as error:
             raise CommandError(str(error), returncode=WRONG) from error
-        if self._is_program:
+        if self.is_program:
             end_process(code, END_SECONDS)
         if code:
             sys.exit(code)
@@ -188,7 +182,7 @@ class Command(BaseCommand):
         return AWAY if seen.errors else TOLD
 
     def _look(self, parts: Collection[str], options: dict[str, Any]) -> Overview:
-        seconds = options["timeout"] if self._is_program else None
+        seconds = options["timeout"] if self.is_program else None
         seen = overview.take(parts=parts, seconds=seconds)
         return qinfo.at_host(seen, socket.gethostname()) if options["here"] else seen
 

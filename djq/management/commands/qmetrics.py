@@ -7,10 +7,11 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from djq import assembly
 from djq.exceptions import ConfigError
+from djq.management.program import Program
 from djq.runtime import scope
 from djq.runtime.interrupts import Interrupts
 from djq.runtime.poller import Poller
@@ -21,20 +22,13 @@ PORT = 9845
 PORT_MAX = 65_535
 
 
-class Command(BaseCommand):
+class Command(Program):
     """Exit code 0 when a signal has ended it."""
 
     help = (
         "Serves metrics for Prometheus at /metrics until Ctrl-C or SIGTERM. It asks nobody who he is: "
         "beyond this machine let nobody reach it but Prometheus."
     )
-
-    _is_program = False
-    """False: somebody's program calls the command, and goes on with its own signal handlers after."""
-
-    def run_from_argv(self, argv: list[str]) -> None:
-        self._is_program = True
-        super().run_from_argv(argv)
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Where to listen."""
@@ -75,13 +69,13 @@ class Command(BaseCommand):
             while not interrupts.count():
                 poller.wait(None)
         finally:
-            if self._is_program:
+            if self.is_program:
                 interrupts.ignore()
             else:
                 interrupts.restore()
                 poller.close()
                 server.close()
-        if self._is_program:
+        if self.is_program:
             # Not after whoever is being answered: a service may hang.
             end_process(0)
 
